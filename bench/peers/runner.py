@@ -1,0 +1,71 @@
+"""Run one workload on a peer, in processes of its own, and hand back what it reports."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+from bench.peers.environment import peer_python
+
+Result = dict[str, Any]
+"""One JSON object, as described in `dbos_sqlite.py`; durations in seconds, sizes in bytes."""
+
+TIMEOUT_SECONDS = 1200.0
+"""How long one peer process may take before it is killed and counted as failed."""
+
+SCRIPT = Path(__file__).with_name("dbos_sqlite.py")
+
+
+class PeerFailed(Exception):
+    """A peer's process ended without a result; the message holds the end of its stderr."""
+
+
+def run_dbos(workload: str, *, scale: int | None, workdir: Path, api: str = "auto") -> Result:
+    """Run `w1` ... `w6` on DBOS with SQLite and return its report.
+
+    `scale` is the number of workflows or steps, None for the workload's own. `workdir` exists, is
+    on a real disk, and holds no earlier run of the same workload: the database and the log go
+    there. `api` narrows the measurement to one of DBOS's two APIs, `async` or `sync`. Raises
+    `PeerFailed` if a process fails or takes longer than `TIMEOUT_SECONDS`.
+    """
+    db = workdir / f"dbos-{workload}.db"
+    options = ["--db", str(db), "--api", api]
+    if scale is not None:
+        options += ["--scale", str(scale)]
+    if workload == "w5":
+        return _fill_kill_recover(options, db)
+    return _report(workload, options, log=db.with_suffix(".log"))
+
+
+def _fill_kill_recover(options: list[str], db: Path) -> Result:
+    """W5: the report of the recovering process, with that of the killed one under `fill`."""
+    fill = _report("w5-fill", options, log=db.with_suffix(".fill.log"))
+    db.with_name(db.name + ".go").touch()
+    options = [*options, "--started-at", repr(time.monotonic())]
+    recovered = _report("w5-recover", options, log=db.with_suffix(".recover.log"))
+    return {**recovered, "workload": "w5", "fill": fill}
+
+
+def _report(workload: str, options: list[str], log: Path) -> Result:
+    """Start the peer, read its one line, and end it at once, with SIGKILL, whatever it is at.
+
+    That is how `w5-fill` is meant to end; every other workload has nothing left to do by then.
+    """
+    command = [str(peer_python("dbos")), str(SCRIPT), workload, *options]
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process,
+    ):
+        assert process.stdout is not None
+        deadline = Timer(TIMEOUT_SECONDS, process.kill)
+        deadline.start()
+        line = process.stdout.readline()
+        deadline.cancel()
+        process.kill()
+    if not line:
+        end = log.read_text(errors="replace")[-2000:]
+        raise PeerFailed(f"dbos {workload} gave no result in {TIMEOUT_SECONDS:.0f} s:\n{end}")
+    report: Result = json.loads(line)
+    return report
