@@ -6,8 +6,11 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3)
 SUPPORTED := import sys, venv, ensurepip; assert (3, 11) <= sys.version_info < (3, 14)
 BIN := .venv/bin
 STAMP := .venv/.synced
-# Whatever the caller's shell has activated or set, uv works on ./.venv with its interpreter.
-UV := env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+# Whatever the caller's shell has set, uv works on ./.venv and takes packages from PyPI only. It
+# trusts the certificates the system trusts (as pip and git do), so it works behind a TLS proxy.
+UV := env -u VIRTUAL_ENV -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
+	UV_DEFAULT_INDEX=https://pypi.org/simple UV_PROJECT_ENVIRONMENT=.venv \
+	UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true $(BIN)/uv
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check fmt bench lock
@@ -19,6 +22,7 @@ help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## Create .venv with everything at its locked version (instant when up to date).
+	@echo "Ready: .venv ($$($(BIN)/python --version))"
 
 demo: $(STAMP) ## Run the demo.
 	@$(BIN)/python -m examples.demo
@@ -26,11 +30,12 @@ demo: $(STAMP) ## Run the demo.
 test: $(STAMP) ## Run all tests in parallel; narrow them with ARGS="tests/unit -k name".
 	@$(BIN)/pytest -n auto -q -ra $(ARGS)
 
-check: $(STAMP) ## Check format, lint, types and the directions of imports; changes nothing.
+check: $(STAMP) ## Check format, lint, types, directions of imports and the lock; changes nothing.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
+	@$(UV) lock --check --offline --quiet 2>/dev/null || { echo "uv.lock lags behind pyproject.toml: run make lock" >&2; exit 1; }
 
 fmt: $(STAMP) ## Format the code and fix what can be fixed safely.
 	$(BIN)/ruff check --fix-only --quiet .
@@ -40,10 +45,10 @@ bench: $(STAMP) ## Run the benchmarks.
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: $(BIN)/uv ## Resolve pyproject.toml into uv.lock, keeping versions; all newest with ARGS=--upgrade.
-	$(UV) lock --default-index https://pypi.org/simple $(ARGS)
+	@$(UV) lock $(ARGS)
 
 $(STAMP): pyproject.toml uv.lock | $(BIN)/uv
-	@$(UV) sync --frozen --all-extras --python $(BIN)/python
+	@$(UV) sync --quiet --frozen --all-extras --python $(BIN)/python
 	@touch $@
 
 $(BIN)/uv:
@@ -57,5 +62,6 @@ $(BIN)/uv:
 		exit 1; \
 	fi; \
 	echo "Creating .venv with $$("$$found" --version) ($$found)"; \
-	"$$found" -m venv --clear .venv
+	"$$found" -m venv --clear .venv; \
+	echo "Installing the locked packages from PyPI"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(UV_REQUIREMENT)"
