@@ -7,15 +7,15 @@ on stdout; whatever else there is to say goes to stderr. Every duration is in se
 in bytes. PATH must not exist yet (except for `w5-recover`) and must be on a real disk: the cost
 of durability is part of what is measured.
 
-| workload     | what is run                                                   | scale is, default     |
-|--------------|---------------------------------------------------------------|-----------------------|
-| `w1`         | one workflow of sequential trivial steps, several times over  | steps, 100            |
-| `w2`         | workflows of 5 trivial steps, at most 200 of them in flight   | workflows, 2,000      |
-| `w3`         | start and await a 1-step workflow, one at a time              | workflows, 200        |
-| `w4`         | one workflow of parallel trivial steps                        | steps, 1,000          |
-| `w5-fill`    | bring workflows in progress, say so, wait to be killed        | workflows, 1,000      |
-| `w5-recover` | a new process on the same database: until all are complete    | as given to `w5-fill` |
-| `w6`         | memory of sleeping workflows                                  | workflows, 2,000      |
+| workload     | what is run                                                  | scale, default   |
+|--------------|--------------------------------------------------------------|------------------|
+| `w1`         | one workflow of sequential trivial steps, several times over | steps, 100       |
+| `w2`         | workflows of 5 trivial steps, at most 200 of them in flight  | workflows, 2,000 |
+| `w3`         | start and await a 1-step workflow, one at a time             | workflows, 200   |
+| `w4`         | one workflow of parallel trivial steps                       | steps, 1,000     |
+| `w5-fill`    | bring workflows in progress, say so, wait to be killed       | workflows, 1,000 |
+| `w5-recover` | a new process, same database: until all are complete         | as in `w5-fill`  |
+| `w6`         | memory of sleeping workflows                                 | workflows, 2,000 |
 
 W5 in detail. Each workflow runs one trivial step, then a step that polls for a *marker file*
 (`PATH.go`). The marker does not exist during `w5-fill`, so each workflow stops with exactly one
@@ -26,21 +26,26 @@ recovery alone: start-up, finding the workflows, one step and one completion for
 `--started-at` is the harness's `time.monotonic()` just before it started the new process.
 
 Fairness. DBOS's configuration is its default but for the log level: its journal mode and
-synchronous setting are read back, through its own connections, and reported. Where it is not
-obvious which of its two APIs is the faster, both are run, the better is reported as `api`, and all
-are listed under `candidates`.
-"""
+synchronous setting are read back, through its own connections, and reported. W1 to W4 run each way
+of using DBOS that might be the best (its async API and its sync one, in W2 with several numbers of
+workflows in flight, in W3 by call and by handle), report the best as `api` and all of them under
+`candidates`. W5 and W6 use the API found to be the better, W5 sync (a quarter faster) and W6 async
+(a third of the memory: a sync sleeper is a thread). `--api` narrows all of this to one API.
 
-from __future__ import annotations
+What is reported, always: `workload`, `scale`, `peer`, `peer_version`, `python`, `sqlite_version`,
+`journal_mode`, `synchronous`, `api`; W1: `seconds_per_step`; W2: `workflows_per_second`,
+`steps_per_second`, `cpu_seconds_per_step`, `seconds`, `in_flight`; W3: `p50_seconds`,
+`p99_seconds`; W4: `seconds`; `w5-fill`: `in_progress`, `steps_recorded`, `seconds`; `w5-recover`:
+`seconds`, `completed`, `steps_repeated`; W6: `bytes_per_workflow`, and resident bytes and threads
+before and after.
+"""
 
 import argparse
 import asyncio
-import contextvars
 import gc
-import importlib.metadata
 import json
+import logging
 import os
-import platform
 import statistics
 import sys
 import threading
@@ -49,19 +54,24 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from dbos_engine import DBOS, Engine, Result
+from dbos_workflows import (
+    chain,
+    chain_async,
+    fan_out,
+    fan_out_async,
+    gated,
+    gated_async,
+    passed,
+    sleeper,
+    sleeper_async,
+    trivial_runs,
+    waiting,
+)
 
 STARTED = time.monotonic()
 """When this process started, as far as it can know by itself; `--started-at` knows better."""
-
-try:  # DBOS needs SQLite 3.42 or newer; the python at hand may be built with an older one.
-    import pysqlite3
-
-    sys.modules["sqlite3"] = pysqlite3
-except ImportError:  # No wheel for this platform: DBOS then runs on the python's own SQLite.
-    pass
-
-from dbos import DBOS  # noqa: E402 (it looks for `sqlite3`, so the lines above come first)
 
 STEPS_PER_WORKFLOW = 5
 """Steps of each workflow in W2."""
@@ -69,8 +79,8 @@ STEPS_PER_WORKFLOW = 5
 TRIAL_WORKFLOWS = 400
 """Workflows each W2 candidate runs to find the best, before the best one runs them all."""
 
-POLL_SECONDS = 0.5
-"""How often a waiting step of W5 looks for the marker file."""
+W4_THREADS = 8
+"""Threads that the sync API runs the parallel steps of W4 on."""
 
 SLEEP_SECONDS = 3600.0
 """How long a workflow of W6 sleeps: longer than any run."""
@@ -78,175 +88,8 @@ SLEEP_SECONDS = 3600.0
 GIVE_UP_SECONDS = 900.0
 """How long W5 and W6 wait for their workflows to arrive before they fail."""
 
-Result = dict[str, Any]
-"""One JSON object."""
-
-
-class Counter:
-    """A count that many threads may raise."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.value = 0
-
-    def increment(self) -> None:
-        with self._lock:
-            self.value += 1
-
-
-trivial_runs = Counter()
-"""Trivial steps this process has run."""
-
-waiting = Counter()
-"""W5 workflows that have reached their second step in this process."""
-
-passed = Counter()
-"""W5 workflows whose second step has found the marker in this process."""
-
-
-# The workflows, once for each of DBOS's two APIs.
-
-
-@DBOS.step()
-def trivial_step(value: int) -> int:
-    trivial_runs.increment()
-    return value + 1
-
-
-@DBOS.step()
-async def trivial_step_async(value: int) -> int:
-    trivial_runs.increment()
-    return value + 1
-
-
-@DBOS.workflow()
-def chain(steps: int) -> int:
-    value = 0
-    for _ in range(steps):
-        value = trivial_step(value)
-    return value
-
-
-@DBOS.workflow()
-async def chain_async(steps: int) -> int:
-    value = 0
-    for _ in range(steps):
-        value = await trivial_step_async(value)
-    return value
-
-
-@DBOS.workflow()
-def fan_out(width: int, threads: int) -> int:
-    """Parallel steps with the sync API: numbered in order, then run on a pool of threads."""
-
-    def run(reservation: Any, value: int) -> int:
-        return int(reservation.run(None, trivial_step, value))
-
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [
-            pool.submit(contextvars.copy_context().run, run, DBOS.reserve_step(), value)
-            for value in range(width)
-        ]
-        return sum(future.result() for future in futures)
-
-
-@DBOS.workflow()
-async def fan_out_async(width: int) -> int:
-    return sum(await asyncio.gather(*(trivial_step_async(value) for value in range(width))))
-
-
-@DBOS.step()
-def wait_for_file(path: str) -> None:
-    waiting.increment()
-    while not os.path.exists(path):
-        time.sleep(POLL_SECONDS)
-    passed.increment()
-
-
-@DBOS.step()
-async def wait_for_file_async(path: str) -> None:
-    waiting.increment()
-    while not os.path.exists(path):
-        await asyncio.sleep(POLL_SECONDS)
-    passed.increment()
-
-
-@DBOS.workflow()
-def gated(marker: str) -> int:
-    value = trivial_step(0)
-    wait_for_file(marker)
-    return value
-
-
-@DBOS.workflow()
-async def gated_async(marker: str) -> int:
-    value = await trivial_step_async(0)
-    await wait_for_file_async(marker)
-    return value
-
-
-@DBOS.workflow()
-def sleeper(seconds: float) -> None:
-    DBOS.sleep(seconds)
-
-
-@DBOS.workflow()
-async def sleeper_async(seconds: float) -> None:
-    await DBOS.sleep_async(seconds)
-
-
-# The engine.
-
-
-class Engine:
-    """DBOS, launched on one database file with its default configuration."""
-
-    def __init__(self, db: Path) -> None:
-        self._dbos = DBOS(
-            config={
-                "name": "tenuto-bench",
-                "system_database_url": f"sqlite:///{db}",
-                "log_level": "WARNING",
-            }
-        )
-        DBOS.launch()
-
-    def scalar(self, sql: str) -> Any:
-        """The single value that `sql` yields, read through a connection of DBOS's own pool."""
-        # A private name: DBOS has no public way to its engine, and `synchronous` is a setting of
-        # the connection, so one that we opened ourselves would not tell what DBOS runs with.
-        with self._dbos._sys_db.engine.connect() as connection:
-            return connection.exec_driver_sql(sql).scalar()
-
-    def settings(self) -> Result:
-        """The durability DBOS really runs with, and the versions of all that takes part."""
-        levels = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
-        return {
-            "peer": "dbos",
-            "peer_version": importlib.metadata.version("dbos"),
-            "python": platform.python_version(),
-            "sqlite_version": self.scalar("SELECT sqlite_version()"),
-            "journal_mode": str(self.scalar("PRAGMA journal_mode")).upper(),
-            "synchronous": levels[int(self.scalar("PRAGMA synchronous"))],
-        }
-
-    def completed(self) -> int:
-        """Workflows recorded as successfully completed."""
-        return int(self.scalar("SELECT count(*) FROM workflow_status WHERE status = 'SUCCESS'"))
-
-    def trivial_steps(self) -> int:
-        """Trivial steps whose outcome is recorded."""
-        return int(
-            self.scalar(
-                "SELECT count(*) FROM operation_outputs WHERE function_name LIKE 'trivial_step%'"
-            )
-        )
-
-    def asleep(self) -> int:
-        """Workflows whose sleep is recorded."""
-        return int(
-            self.scalar("SELECT count(*) FROM operation_outputs WHERE function_name = 'DBOS.sleep'")
-        )
+Way = tuple[str, Callable[[], list[float]]]
+"""A way to run a workload: the API, and what yields the seconds of each of its repeats."""
 
 
 @dataclass(frozen=True)
@@ -267,53 +110,62 @@ class Run:
         return usual if self.api == "auto" else self.api
 
     def allows(self, api: str) -> bool:
-        """Whether the API named at the start of `api` is to be tried."""
+        """Whether the API that `api` begins with is to be tried."""
         return self.api in ("auto", api.split()[0])
+
+    def allowed(self, ways: list[Way]) -> list[Way]:
+        """Those of the ways that are to be tried."""
+        return [way for way in ways if self.allows(way[0])]
 
 
 def best(candidates: list[Result], key: str, *, highest: bool = False) -> Result:
-    """The candidate with the lowest (or highest) figure, with all of them listed under it."""
+    """The candidate with the lowest (or highest) figure, and all of them listed under it."""
     chosen = (max if highest else min)(candidates, key=lambda candidate: float(candidate[key]))
-    listed = [
-        {name: c[name] for name in ("api", "in_flight", key) if name in c} for c in candidates
-    ]
-    return {**chosen, "candidates": listed}
+    return {**chosen, "candidates": candidates}
+
+
+# Timing.
+
+
+def times_sync(calls: int, call: Callable[[], object]) -> list[float]:
+    """Seconds that each of so many calls took, one at a time."""
+    times = []
+    for _ in range(calls):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return times
+
+
+def times_async(calls: int, call: Callable[[], Awaitable[object]]) -> list[float]:
+    """Seconds that each of so many awaited calls took, one at a time, on one event loop."""
+
+    async def main() -> list[float]:
+        times = []
+        for _ in range(calls):
+            begin = time.perf_counter()
+            await call()
+            times.append(time.perf_counter() - begin)
+        return times
+
+    return asyncio.run(main())
 
 
 # W1
 
 
-def chain_seconds(steps: int) -> float:
-    begin = time.perf_counter()
-    chain(steps)
-    return time.perf_counter() - begin
-
-
-async def chain_seconds_async(steps: int) -> float:
-    begin = time.perf_counter()
-    await chain_async(steps)
-    return time.perf_counter() - begin
-
-
-async def repeat_async(times: int, measure: Callable[[], Awaitable[float]]) -> list[float]:
-    return [await measure() for _ in range(times)]
-
-
 def w1(run: Run, repeats: int = 7) -> Result:
     """Seconds per step: a whole workflow from call to result, divided by its steps."""
-    candidates = []
-    if run.allows("sync"):
-        chain_seconds(run.scale)
-        times = [chain_seconds(run.scale) for _ in range(repeats)]
-        candidates.append(per_step("sync", times, run.scale))
-    if run.allows("async"):
-        times = asyncio.run(repeat_async(repeats + 1, lambda: chain_seconds_async(run.scale)))[1:]
-        candidates.append(per_step("async", times, run.scale))
-    return {**best(candidates, "seconds_per_step"), "repeats": repeats}
-
-
-def per_step(api: str, times: list[float], steps: int) -> Result:
-    return {"api": api, "seconds_per_step": statistics.median(times) / steps}
+    calls = repeats + 1  # the first one warms up
+    ways: list[Way] = [
+        ("sync", lambda: times_sync(calls, lambda: chain(run.scale))),
+        ("async", lambda: times_async(calls, lambda: chain_async(run.scale))),
+    ]
+    tried = []
+    for api, way in run.allowed(ways):
+        median = statistics.median(way()[1:])
+        tried.append({"api": api, "seconds_per_step": median / run.scale})
+    return {**best(tried, "seconds_per_step"), "repeats": repeats}
 
 
 # W2
@@ -372,9 +224,8 @@ W2_CANDIDATES = (("async", 200), ("async", 16), ("sync", 8), ("sync", 1))
 def w2(run: Run) -> Result:
     """Throughput: every candidate on a trial, the best of them on the whole."""
     trial = min(run.scale, TRIAL_WORKFLOWS)
-    tried = [
-        throughput(api, trial, in_flight) for api, in_flight in W2_CANDIDATES if run.allows(api)
-    ]
+    candidates = [(api, number) for api, number in W2_CANDIDATES if run.allows(api)]
+    tried = [throughput(api, trial, in_flight) for api, in_flight in candidates]
     chosen = best(tried, "workflows_per_second", highest=True)
     if trial < run.scale:
         chosen |= throughput(chosen["api"], run.scale, chosen["in_flight"])
@@ -382,27 +233,6 @@ def w2(run: Run) -> Result:
 
 
 # W3
-
-
-def latencies_sync(calls: int, call: Callable[[], object]) -> list[float]:
-    times = []
-    for _ in range(calls):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return times
-
-
-def latencies_async(calls: int, call: Callable[[], Awaitable[object]]) -> list[float]:
-    async def main() -> list[float]:
-        times = []
-        for _ in range(calls):
-            begin = time.perf_counter()
-            await call()
-            times.append(time.perf_counter() - begin)
-        return times
-
-    return asyncio.run(main())
 
 
 def start_and_wait() -> int:
@@ -425,41 +255,27 @@ def percentiles(api: str, times: list[float]) -> Result:
 def w3(run: Run, warm_up: int = 20) -> Result:
     """Latency of one workflow, by direct call and by start and handle."""
     calls = run.scale + warm_up
-    ways: list[tuple[str, Callable[[], list[float]]]] = [
-        ("sync call", lambda: latencies_sync(calls, lambda: chain(1))),
-        ("sync start", lambda: latencies_sync(calls, start_and_wait)),
-        ("async call", lambda: latencies_async(calls, lambda: chain_async(1))),
-        ("async start", lambda: latencies_async(calls, start_and_wait_async)),
+    ways: list[Way] = [
+        ("sync call", lambda: times_sync(calls, lambda: chain(1))),
+        ("sync start", lambda: times_sync(calls, start_and_wait)),
+        ("async call", lambda: times_async(calls, lambda: chain_async(1))),
+        ("async start", lambda: times_async(calls, start_and_wait_async)),
     ]
-    tried = [percentiles(api, way()[warm_up:]) for api, way in ways if run.allows(api)]
+    tried = [percentiles(api, way()[warm_up:]) for api, way in run.allowed(ways)]
     return best(tried, "p50_seconds")
 
 
 # W4
 
 
-def timed(call: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
-
-
-async def awaited(workflow: Awaitable[int]) -> int:
-    return await workflow
-
-
-def w4(run: Run, repeats: int = 3, threads: int = 8) -> Result:
+def w4(run: Run, repeats: int = 3) -> Result:
     """Seconds of one workflow that runs all its steps in parallel, from call to result."""
-    ways: list[tuple[str, Callable[[], object]]] = [
-        ("async", lambda: asyncio.run(awaited(fan_out_async(run.scale)))),
-        (f"sync, {threads} threads", lambda: fan_out(run.scale, threads)),
+    ways: list[Way] = [
+        ("async", lambda: times_async(repeats, lambda: fan_out_async(run.scale))),
+        ("sync", lambda: times_sync(repeats, lambda: fan_out(run.scale, W4_THREADS))),
     ]
-    tried = [
-        {"api": api, "seconds": statistics.median(timed(way) for _ in range(repeats))}
-        for api, way in ways
-        if run.allows(api.replace(",", ""))
-    ]
-    return {**best(tried, "seconds"), "repeats": repeats}
+    tried = [{"api": api, "seconds": statistics.median(way())} for api, way in run.allowed(ways)]
+    return {**best(tried, "seconds"), "repeats": repeats, "sync_threads": W4_THREADS}
 
 
 # W5 and W6: workflows that stay
@@ -532,20 +348,15 @@ def w5_recover(run: Run) -> Result:
 # W6
 
 
-def w6(run: Run, warm_up: int = 20) -> Result:
-    """Resident memory of sleeping workflows, over that of the same process before it had any."""
+def w6(run: Run, first: int = 200) -> Result:
+    """Resident memory of each further sleeping workflow, once the `first` ones are asleep.
+
+    These pay for what is needed once (threads, caches, an event loop), and as they stay asleep
+    they leave no freed memory behind for the others to settle in.
+    """
     api = run.api_or("async")
-    if api == "sync":
-        throughput_sync(warm_up, 1)
-        before = footprint()
-        start_all(run.scale, lambda: DBOS.start_workflow(sleeper, SLEEP_SECONDS))
-    else:
-        throughput_async(warm_up, 1)
-        before = footprint()
-        start_all_async(run.scale, lambda: DBOS.start_workflow_async(sleeper_async, SLEEP_SECONDS))
-    until(lambda: run.engine.asleep() >= run.scale, "all workflows asleep", poll=0.2)
-    time.sleep(1.0)
-    after = footprint()
+    before = asleep_footprint(run.engine, api, first, in_all=first)
+    after = asleep_footprint(run.engine, api, run.scale, in_all=first + run.scale)
     return {
         "api": api,
         "bytes_per_workflow": (after["rss_bytes"] - before["rss_bytes"]) / run.scale,
@@ -554,6 +365,17 @@ def w6(run: Run, warm_up: int = 20) -> Result:
         "threads_before": before["threads"],
         "threads_after": after["threads"],
     }
+
+
+def asleep_footprint(engine: Engine, api: str, more: int, *, in_all: int) -> dict[str, int]:
+    """The footprint with so many more workflows started, once there are `in_all` asleep."""
+    if api == "sync":
+        start_all(more, lambda: DBOS.start_workflow(sleeper, SLEEP_SECONDS))
+    else:
+        start_all_async(more, lambda: DBOS.start_workflow_async(sleeper_async, SLEEP_SECONDS))
+    until(lambda: engine.asleep() >= in_all, "all workflows asleep", poll=0.2)
+    time.sleep(1.0)  # a sleep is recorded a little before the workflow is at rest
+    return footprint()
 
 
 def footprint() -> dict[str, int]:
@@ -617,9 +439,7 @@ def main() -> None:
     given = arguments()
     db = given.db.resolve()
     if db.exists() != (given.workload == "w5-recover"):
-        raise SystemExit(
-            f"{db}: w5-recover needs the database that w5-fill left; all others need a new one"
-        )
+        raise SystemExit(f"{db}: w5-recover needs what w5-fill left, others a new file")
     workload = WORKLOADS[given.workload]
     run = Run(
         engine=Engine(db),
@@ -628,9 +448,12 @@ def main() -> None:
         marker=db.with_name(db.name + ".go"),
         started_at=given.started_at,
     )
-    result = workload.run(run)
-    emit(header(given.workload, run) | result)
-    os._exit(0)  # Sleeping workflows and DBOS's threads would hold up an ordinary exit.
+    try:
+        emit(header(given.workload, run) | workload.run(run))
+    except Exception:
+        logging.getLogger(__name__).exception("%s failed", given.workload)
+        os._exit(1)
+    os._exit(0)  # workflows that sleep or wait, and DBOS's threads, would hold up any other exit
 
 
 if __name__ == "__main__":

@@ -27,8 +27,9 @@ def run_dbos(workload: str, *, scale: int | None, workdir: Path, api: str = "aut
 
     `scale` is the number of workflows or steps, None for the workload's own. `workdir` exists, is
     on a real disk, and holds no earlier run of the same workload: the database and the log go
-    there. `api` narrows the measurement to one of DBOS's two APIs, `async` or `sync`. Raises
-    `PeerFailed` if a process fails or takes longer than `TIMEOUT_SECONDS`.
+    there. `api` narrows the measurement to one of DBOS's two APIs, `async` or `sync`. DBOS's
+    environment is created first if need be (`environment.py`). Raises `PeerFailed` if a process
+    fails or takes longer than `TIMEOUT_SECONDS`.
     """
     db = workdir / f"dbos-{workload}.db"
     options = ["--db", str(db), "--api", api]
@@ -66,6 +67,9 @@ def _report(workload: str, options: list[str], log: Path) -> Result:
         process.kill()
     if not line:
         end = log.read_text(errors="replace")[-2000:]
-        raise PeerFailed(f"dbos {workload} gave no result in {TIMEOUT_SECONDS:.0f} s:\n{end}")
+        raise PeerFailed(
+            f"dbos {workload} ended with status {process.returncode} and without a result"
+            f" (-9: killed after {TIMEOUT_SECONDS:.0f} s). The end of {log}:\n{end}"
+        )
     report: Result = json.loads(line)
     return report
