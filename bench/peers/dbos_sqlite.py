@@ -29,8 +29,9 @@ Fairness. DBOS's configuration is its default but for the log level: its journal
 synchronous setting are read back, through its own connections, and reported. W1 to W4 run each way
 of using DBOS that might be the best (its async API and its sync one, in W2 with several numbers of
 workflows in flight, in W3 by call and by handle), report the best as `api` and all of them under
-`candidates`. W5 and W6 use the API found to be the better, W5 sync (a quarter faster) and W6 async
-(a third of the memory: a sync sleeper is a thread). `--api` narrows all of this to one API.
+`candidates`. W5 and W6 use the API found to be the better: W5 sync (an eighth to a quarter
+faster), W6 async (a fifth of the memory: a sync sleeper is a thread). `--api` narrows all of this
+to one API.
 
 What is reported, always: `workload`, `scale`, `peer`, `peer_version`, `python`, `sqlite_version`,
 `journal_mode`, `synchronous`, `api`; W1: `seconds_per_step`; W2: `workflows_per_second`,
