@@ -1,0 +1,1 @@
+"""The engine: owns partitions, folds what arrives, commits it in groups, and only then lets anybody see the effects."""

@@ -1,0 +1,102 @@
+"""A batch: all that happened while the commit before it was under way. It is written in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tenuto.engine.resident import Resident
+from tenuto.model.errors import StoreError
+from tenuto.model.events import encode_events
+from tenuto.store.protocol import Commit, TaskRow
+
+#: A run is loaded for these; see `Residents.visit`.
+Visitor = Callable[[Resident | None], None]
+
+
+class Batch:
+    """What one commit will hold, and what follows from it."""
+
+    __slots__ = ("answers", "effects", "failed", "received", "redo", "residents", "sent", "tasks", "tasks_done")
+
+    def __init__(self) -> None:
+        self.residents: dict[Resident, None] = {}
+        self.sent: list[tuple[int, bytes]] = []
+        self.received: list[int] = []
+        self.answers: list[tuple[str, bytes, int]] = []
+        self.tasks: list[TaskRow] = []
+        self.tasks_done: list[TaskRow] = []
+        #: To be called, in order, once the commit is durable.
+        self.effects: list[Callable[[], None]] = []
+        #: To be called if it was not written: whoever waits for an acknowledgement must not get one.
+        self.failed: list[Callable[[StoreError], None]] = []
+        #: Facts that nobody will report again, to be taken in anew if the commit fails.
+        self.redo: list[tuple[str, Visitor]] = []
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.residents
+            or self.effects
+            or self.received
+            or self.answers
+            or self.sent
+            or self.tasks
+            or self.tasks_done
+        )
+
+    def add(self, resident: Resident) -> None:
+        if resident not in self.residents:
+            self.residents[resident] = None
+            resident.in_flight += 1
+
+    def seal(self, epochs: dict[int, int]) -> Commit | None:
+        """The rows to write; None if there is nothing to write."""
+        commit = Commit(
+            sent=self.sent,
+            received=self.received,
+            answers=self.answers,
+            tasks=self.tasks,
+            tasks_done=self.tasks_done,
+        )
+        partitions: set[int] = {task.partition for task in self.tasks}
+        partitions.update(task.partition for task in self.tasks_done)
+        for resident in self.residents:
+            if _add_rows(commit, resident):
+                partitions.add(resident.row.partition)
+        if self.received or self.answers:
+            # They belong to no execution that changed; any one of our epochs proves that we still own something.
+            partitions.add(next(iter(epochs), 0) if not partitions else next(iter(partitions)))
+        if not partitions and not self.sent:
+            return None
+        commit.epochs = {partition: epochs.get(partition, -1) for partition in partitions}
+        return commit
+
+
+def _add_rows(commit: Commit, resident: Resident) -> bool:
+    """Put what changed in one run into `commit`. False if nothing did."""
+    execution, row = resident.execution, resident.row
+    if execution is None:
+        return False
+    written = False
+    events = resident.take_unwritten()
+    if events:
+        encoded = encode_events(events)
+        execution.history_size += len(encoded)
+        commit.history.append(resident.history_row(events, encoded))
+        written = True
+    if execution.changed_notes:
+        notes = resident.note_rows()
+        if notes:
+            commit.notes.extend(notes)
+            written = True
+    if resident.is_new:
+        resident.is_new = False
+        resident.row_changed = False
+        row.history_length = execution.state.last_event_id
+        commit.started.append(row)
+        written = True
+    elif resident.row_changed:
+        resident.row_changed = False
+        row.history_length = execution.state.last_event_id
+        commit.changed.append(resident.change())
+        written = True
+    return written

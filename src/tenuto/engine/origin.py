@@ -1,0 +1,20 @@
+"""Where a request came from, and so where its answer goes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct
+
+from tenuto.model.messages import Answer
+
+
+class Origin(Struct, frozen=True):
+    """A caller in this process (`future`), a message of the inbox, or an execution that this process runs (neither)."""
+
+    future: asyncio.Future[Answer] | None = None
+    inbox_id: int | None = None
+    reply_to: str | None = None
+
+
+FROM_EXECUTION = Origin()

@@ -1,0 +1,70 @@
+"""The commit pipeline: while one batch is being written, the next one gathers.
+
+Effects of a batch are released in order, after its commit and before the next one's. A commit that fails takes the
+batch that gathered behind it down with it, because that one was decided on facts that are not recorded; the engine then
+goes back to what the store knows (`on_failure`) and the pipeline goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tenuto.engine.batch import Batch
+from tenuto.model.errors import StoreError
+from tenuto.store.protocol import Store
+
+
+class Pipeline:
+    """One commit at a time; the caller fills `batch` and calls `offer`."""
+
+    def __init__(
+        self,
+        store: Store,
+        epochs: dict[int, int],
+        on_committed: Callable[[Batch], None],
+        on_failure: Callable[[list[Batch], StoreError], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._epochs = epochs
+        self._on_committed = on_committed
+        self._on_failure = on_failure
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.batch = Batch()
+
+    def offer(self) -> None:
+        """There may be something to write."""
+        if self.batch:
+            self._idle.clear()
+            self._work.set()
+
+    async def drain(self) -> None:
+        """Wait until everything offered so far is written."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Write batches for ever; ends only with an error that is not the store's."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self.batch:
+                await self._write()
+            self._idle.set()
+
+    async def _write(self) -> None:
+        batch, self.batch = self.batch, Batch()
+        commit = batch.seal(self._epochs)
+        try:
+            if commit is not None:
+                await self._store.commit(commit)
+        except StoreError as error:
+            lost, self.batch = [batch, self.batch], Batch()
+            await self._on_failure(lost, error)
+            return
+        for resident in batch.residents:
+            resident.in_flight -= 1
+        for effect in batch.effects:
+            effect()
+        self._on_committed(batch)

@@ -1,0 +1,151 @@
+"""The executions in memory, and how others get there.
+
+`visit` calls a visitor with the latest run of a workflow id: at once when it is in memory, else after it was loaded,
+together with all others that are asked for meanwhile. Visits to one workflow id keep their order. The least recently
+visited executions are evicted; the store has all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from itertools import islice
+
+from tenuto.engine.batch import Visitor
+from tenuto.engine.resident import Resident
+from tenuto.history.execution import Execution
+from tenuto.model.errors import StoreError
+from tenuto.model.events import ExecutionRef
+from tenuto.model.limits import Limits
+from tenuto.model.policies import ExecutionStatus
+from tenuto.store.protocol import Store, StoredExecution
+
+#: Executions read from the store at one go.
+CHUNK = 256
+
+
+class Residents:
+    """At most about `capacity` executions; more only while more have something uncommitted."""
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        new_run_id: Callable[[], str],
+        adopt: Callable[[Resident], None],
+        spawn: Callable[[Coroutine[object, object, None], str], object],
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._new_run_id = new_run_id
+        self._adopt = adopt
+        self._spawn = spawn
+        self._residents: OrderedDict[str, Resident] = OrderedDict()
+        self._waiting: dict[str, list[Visitor]] = {}
+        self._asked: list[str] = []
+        self._loading = False
+        self._online = True
+        self.capacity = 1000
+
+    def __len__(self) -> int:
+        return len(self._residents)
+
+    def get(self, workflow_id: str) -> Resident | None:
+        """The run if it is in memory and nobody is queueing for it."""
+        return None if workflow_id in self._waiting else self._residents.get(workflow_id)
+
+    def put(self, resident: Resident) -> None:
+        """A new run begins: it is now the latest of its workflow id."""
+        self._residents[resident.row.workflow_id] = resident
+        self._residents.move_to_end(resident.row.workflow_id)
+
+    def visit(self, workflow_id: str, visitor: Visitor) -> None:
+        """Call `visitor` with the latest run (None if there is none), now or as soon as it is in memory."""
+        waiting = self._waiting.get(workflow_id)
+        if waiting is not None:
+            waiting.append(visitor)
+            return
+        resident = self._residents.get(workflow_id)
+        if resident is not None and self._online:
+            self._residents.move_to_end(workflow_id)
+            visitor(resident)
+            return
+        self._waiting[workflow_id] = [visitor]
+        self._asked.append(workflow_id)
+        self._start_loading()
+
+    def reload(self, resident: Resident, visitor: Visitor) -> None:
+        """Visit after reading the execution again from the store, which has all of it (`resident.clean`)."""
+        self.evict(resident)
+        self.visit(resident.row.workflow_id, visitor)
+
+    def evict(self, resident: Resident) -> None:
+        resident.drop_instance()
+        if self._residents.get(resident.row.workflow_id) is resident:
+            del self._residents[resident.row.workflow_id]
+
+    def oldest(self, wanted: int) -> list[Resident]:
+        """Up to `wanted` of the executions that have not been visited for the longest time."""
+        return list(islice(self._residents.values(), wanted))
+
+    @property
+    def excess(self) -> int:
+        return len(self._residents) - self.capacity
+
+    def suspend(self) -> None:
+        """Forget everything and hold all visitors back until `resume`."""
+        self._online = False
+        for resident in self._residents.values():
+            resident.drop_instance()
+        self._residents.clear()
+
+    def resume(self) -> None:
+        self._online = True
+        self._start_loading()
+
+    def _suspended(self) -> bool:
+        return not self._online
+
+    def _start_loading(self) -> None:
+        if self._asked and self._online and not self._loading:
+            self._loading = True
+            self._spawn(self._load(), "load executions")
+
+    async def _load(self) -> None:
+        # One turn of the loop, so that all that arrives together is read together.
+        await asyncio.sleep(0)
+        try:
+            while self._asked and not self._suspended():
+                wanted, self._asked = self._asked[:CHUNK], self._asked[CHUNK:]
+                try:
+                    stored = await self._store.load([ExecutionRef(workflow_id) for workflow_id in wanted])
+                except StoreError:
+                    self._asked = wanted + self._asked
+                    await asyncio.sleep(0.1)
+                    continue
+                if self._suspended():
+                    self._asked = wanted + self._asked
+                    return
+                for workflow_id, found in zip(wanted, stored, strict=True):
+                    self._arrived(workflow_id, found)
+        finally:
+            self._loading = False
+
+    def _arrived(self, workflow_id: str, stored: StoredExecution | None) -> None:
+        visitors = self._waiting.pop(workflow_id)
+        if stored is not None:
+            resident = self._fold(stored)
+            self._residents[workflow_id] = resident
+            if resident.execution is not None:
+                self._adopt(resident)
+        for visitor in visitors:
+            visitor(self._residents.get(workflow_id))
+
+    def _fold(self, stored: StoredExecution) -> Resident:
+        if stored.row.status is not ExecutionStatus.RUNNING:
+            return Resident(stored.row, None)
+        execution = Execution.restore(stored.events, stored.notes, stored.history_size, self._limits, self._new_run_id)
+        resident = Resident(stored.row, execution)
+        resident.restore(stored.events, set(stored.notes))
+        return resident

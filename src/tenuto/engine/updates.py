@@ -1,0 +1,44 @@
+"""Callers that wait for an update to be accepted, or to have its outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenuto.engine.origin import Origin
+from tenuto.model.events import ExecutionRef
+from tenuto.model.messages import Accepted, Answer, Message, PollUpdate
+
+if TYPE_CHECKING:
+    from tenuto.engine.engine import Engine
+
+Key = tuple[str, str]
+
+
+class UpdateWaiters:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._accepted: dict[Key, list[Origin]] = {}
+        self._completed: dict[Key, list[Origin]] = {}
+
+    def wait_accepted(self, run_id: str, update_id: str, origin: Origin) -> None:
+        self._accepted.setdefault((run_id, update_id), []).append(origin)
+
+    def wait_completed(self, run_id: str, update_id: str, origin: Origin) -> None:
+        self._completed.setdefault((run_id, update_id), []).append(origin)
+
+    def resolve(self, workflow_id: str, run_id: str, update_id: str, answer: Answer) -> None:
+        """The update got this far, on record."""
+        key = (run_id, update_id)
+        message = Message(ExecutionRef(workflow_id, run_id), PollUpdate(update_id))
+        waiting = self._accepted.pop(key, [])
+        if not isinstance(answer, Accepted):
+            waiting += self._completed.pop(key, [])
+        for origin in waiting:
+            self._engine.answer(origin, message, answer)
+
+    def forget(self) -> list[Origin]:
+        """Everybody who waits; they are told that the engine starts over."""
+        waiting = [*self._accepted.values(), *self._completed.values()]
+        self._accepted.clear()
+        self._completed.clear()
+        return [origin for origins in waiting for origin in origins]

@@ -1,0 +1,255 @@
+"""One execution under the rules of the history machine.
+
+`Execution` holds the folded state, the events written since they were last taken, and the effects these will have. The
+rules themselves are functions in the neighbouring files, one file a subject:
+
+    activities.py   attempts, retries, time-outs, cancellation of activities
+    commands.py     a workflow task's commands become events
+    inbound.py      signals, cancels, updates and answers of other executions
+    closing.py      how a run ends, and what begins after it
+
+Two rules hold everywhere. An outside event that the code must see schedules a workflow task unless one is pending. What
+arrives while a workflow task is out (`task_started`) waits in `buffered` and is written after that task has closed, so
+that code never sees its history shift under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from tenuto.history.effects import Deadline, DeadlineKind, Effect
+from tenuto.history.state import SECOND, ExecutionState, nanoseconds
+from tenuto.model import events as ev
+from tenuto.model.failures import Failure
+from tenuto.model.limits import Limits
+from tenuto.model.messages import Update
+from tenuto.model.tasks import AttemptNote
+
+#: A workflow task that keeps failing is tried again after 1 s, 2 s, 4 s ... up to this many seconds.
+LONGEST_TASK_BACKOFF = 600.0
+
+
+class Execution:
+    """A run: its state, and what has happened since its events and effects were last taken."""
+
+    __slots__ = (
+        "buffered",
+        "changed_notes",
+        "effects",
+        "history_size",
+        "limits",
+        "new_run_id",
+        "state",
+        "task_failure",
+        "task_retry_time",
+        "task_started",
+        "unwritten",
+        "updates_admitted",
+    )
+
+    def __init__(self, limits: Limits, new_run_id: Callable[[], str]) -> None:
+        self.limits = limits
+        self.new_run_id = new_run_id
+        self.state = ExecutionState()
+        self.unwritten: list[ev.AnyEvent] = []
+        self.effects: list[Effect] = []
+        self.changed_notes: set[int] = set()
+        self.history_size = 0
+        self.buffered: list[Callable[[int], None]] = []
+        self.task_started: int | None = None
+        #: Updates that code has not been shown yet; they become part of the history when it accepts them.
+        self.updates_admitted: dict[str, Update] = {}
+        #: The latest failure of a workflow task that keeps failing, and when it is tried again.
+        self.task_failure: Failure | None = None
+        self.task_retry_time = 0
+
+    @classmethod
+    def restore(
+        cls,
+        events: Iterable[ev.AnyEvent],
+        notes: dict[int, AttemptNote],
+        history_size: int,
+        limits: Limits,
+        new_run_id: Callable[[], str],
+    ) -> Execution:
+        """The execution as the store knows it."""
+        execution = cls(limits, new_run_id)
+        apply = execution.state.apply
+        for event in events:
+            apply(event)
+        execution.history_size = history_size
+        for key, note in notes.items():
+            activity = execution.state.activities.get(key)
+            if activity is not None:
+                activity.note = note
+        broken = notes.get(0)
+        if broken is not None and execution.state.task_pending:
+            execution.state.task_attempt = broken.attempt
+            execution.task_failure = broken.last_failure
+            execution.task_retry_time = broken.next_attempt_time or 0
+        return execution
+
+    @property
+    def workflow_id(self) -> str:
+        return self.state.started.workflow_id
+
+    @property
+    def run_id(self) -> str:
+        return self.state.started.run_id
+
+    @property
+    def next_event_id(self) -> int:
+        return self.state.last_event_id + 1
+
+    def append(self, event: ev.AnyEvent) -> None:
+        """Write `event`, whose id must be `next_event_id`."""
+        self.unwritten.append(event)
+        self.state.apply(event)
+
+    def take_unwritten(self) -> list[ev.AnyEvent]:
+        events, self.unwritten = self.unwritten, []
+        return events
+
+    def take_effects(self) -> list[Effect]:
+        effects, self.effects = self.effects, []
+        return effects
+
+    # -- the workflow task -------------------------------------------------------------------------------------------
+
+    def wants_task(self, now: int) -> bool:
+        """Is there something for the workflow's code to decide about, now?"""
+        if self.state.closed or self.task_started is not None or now < self.task_retry_time:
+            return False
+        return self.state.task_pending or bool(self.updates_admitted)
+
+    def schedule_task(self, now: int) -> None:
+        """Let the code see what has happened, unless it is going to anyway."""
+        if self.state.task_pending or self.state.closed or self.task_started is not None:
+            return
+        started = self.state.started
+        self.append(ev.WorkflowTaskScheduled(self.next_event_id, now, started.task_queue, started.task_timeout))
+
+    def start_task(self, now: int) -> None:
+        """The task goes out to the code; from now on facts are buffered."""
+        self.task_started = now
+
+    def write_task_started(self, now: int, identity: str) -> tuple[int, int]:
+        """Write the task that closes now as scheduled and started, as far as it isn't. Returns both event ids."""
+        started_time = now if self.task_started is None else self.task_started
+        self.task_started = None
+        if not self.state.task_scheduled_event_id:
+            attempt = self.state.task_attempt
+            started = self.state.started
+            self.append(
+                ev.WorkflowTaskScheduled(
+                    self.next_event_id,
+                    started_time,
+                    started.task_queue,
+                    started.task_timeout,
+                    attempt,
+                )
+            )
+        scheduled_event_id = self.state.task_scheduled_event_id
+        self.append(ev.WorkflowTaskStarted(self.next_event_id, started_time, scheduled_event_id, identity))
+        return scheduled_event_id, self.state.last_event_id
+
+    def fail_task(self, cause: str, failure: Failure, now: int, identity: str = "") -> None:
+        """The code could not decide. Only the first failure of a row is written; it is tried again, ever later."""
+        attempt = self.state.task_attempt
+        if attempt == 1:
+            scheduled, started = self.write_task_started(now, identity)
+            self.append(ev.WorkflowTaskFailed(self.next_event_id, now, scheduled, started, cause, failure, identity))
+        else:
+            self.task_started = None
+            self.state.task_attempt = attempt + 1
+            self.state.task_pending = True
+        self.task_failure = failure
+        delay = min(2.0 ** min(attempt - 1, 20), LONGEST_TASK_BACKOFF)
+        self.task_retry_time = now + nanoseconds(delay)
+        self.changed_notes.add(0)
+        self.effects.append(Deadline(self.task_retry_time, DeadlineKind.WORKFLOW_TASK))
+        self.flush_buffered(now)
+
+    def task_succeeded(self) -> None:
+        """Forget the failures of the task that has just completed."""
+        if self.task_failure is not None:
+            self.task_failure = None
+            self.changed_notes.add(0)
+        self.task_retry_time = 0
+
+    def flush_buffered(self, now: int) -> None:
+        """Write what arrived while the task was out."""
+        buffered, self.buffered = self.buffered, []
+        for fact in buffered:
+            if not self.state.closed:
+                fact(now)
+
+    def note(self, key: int) -> AttemptNote | None:
+        """What to keep beside the history under `key`; None if there is nothing (any more)."""
+        if self.state.closed:
+            return None
+        if key == 0:
+            if self.task_failure is None:
+                return None
+            return AttemptNote(
+                self.state.task_attempt,
+                last_failure=self.task_failure,
+                next_attempt_time=self.task_retry_time,
+            )
+        activity = self.state.activities.get(key)
+        return None if activity is None else activity.note
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def deadlines(self) -> Iterator[Deadline]:
+        """Every moment at which this execution has to be looked at, whatever happens in between."""
+        state = self.state
+        if state.closed:
+            return
+        for timer in state.timers.values():
+            fires = timer.time + nanoseconds(timer.start_to_fire_timeout)
+            yield Deadline(fires, DeadlineKind.TIMER, timer.timer_id)
+        for scheduled_event_id in state.activities:
+            at = self.activity_deadline(scheduled_event_id)
+            if at is not None:
+                yield Deadline(at, DeadlineKind.ACTIVITY, scheduled_event_id)
+        run_end = self.run_deadline()
+        if run_end is not None:
+            yield Deadline(run_end, DeadlineKind.RUN)
+        if not state.task_pending and state.last_event_id == 1:
+            first_task = state.started.time + nanoseconds(state.started.first_workflow_task_backoff)
+            yield Deadline(first_task, DeadlineKind.WORKFLOW_TASK)
+        elif state.task_pending and self.task_retry_time:
+            yield Deadline(self.task_retry_time, DeadlineKind.WORKFLOW_TASK)
+
+    def run_deadline(self) -> int | None:
+        """When the run times out, if it does: the earlier of its own limit and that of the whole chain."""
+        started = self.state.started
+        ends = started.execution_expiration_time
+        if started.run_timeout is not None:
+            begins = started.time + nanoseconds(started.first_workflow_task_backoff)
+            own = begins + nanoseconds(started.run_timeout)
+            ends = own if ends is None else min(ends, own)
+        return ends
+
+    def activity_deadline(self, scheduled_event_id: int) -> int | None:
+        """The next moment at which this activity times out or is tried again."""
+        activity = self.state.activities[scheduled_event_id]
+        scheduled, note = activity.scheduled, activity.note
+        ends: list[int] = []
+        if scheduled.schedule_to_close_timeout is not None:
+            ends.append(scheduled.time + nanoseconds(scheduled.schedule_to_close_timeout))
+        if note.started_time is not None:
+            if scheduled.start_to_close_timeout is not None:
+                ends.append(note.started_time + nanoseconds(scheduled.start_to_close_timeout))
+            if scheduled.heartbeat_timeout is not None:
+                beat = note.heartbeat_time or note.started_time
+                ends.append(beat + nanoseconds(scheduled.heartbeat_timeout))
+        elif note.next_attempt_time is not None:
+            ends.append(note.next_attempt_time)
+        elif scheduled.schedule_to_start_timeout is not None:
+            ends.append(scheduled.time + nanoseconds(scheduled.schedule_to_start_timeout))
+        return min(ends) if ends else None
+
+    def elapsed_seconds(self, now: int) -> float:
+        return (now - self.state.started.time) / SECOND

@@ -1,0 +1,129 @@
+"""Commands: what workflow code asks for in one workflow task. The history machine turns each into one event."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tenuto.model.events import ExecutionRef, Memo
+from tenuto.model.failures import Failure
+from tenuto.model.payloads import Payload
+from tenuto.model.policies import ParentClosePolicy, Retry
+
+
+class ScheduleActivity(Struct, gc=False):
+    activity_id: str
+    activity_type: str
+    task_queue: str
+    input: list[Payload]
+    schedule_to_close_timeout: float | None
+    schedule_to_start_timeout: float | None
+    start_to_close_timeout: float | None
+    heartbeat_timeout: float | None
+    retry: Retry
+    summary: str | None = None
+
+
+class RequestCancelActivity(Struct, gc=False):
+    scheduled_event_id: int
+
+
+class StartTimer(Struct, gc=False):
+    timer_id: str
+    start_to_fire_timeout: float
+    summary: str | None = None
+
+
+class CancelTimer(Struct, gc=False):
+    timer_id: str
+
+
+class StartChildWorkflow(Struct, gc=False):
+    workflow_id: str
+    workflow_type: str
+    task_queue: str
+    input: list[Payload]
+    parent_close_policy: ParentClosePolicy
+    workflow_id_reuse_policy: int
+    execution_timeout: float | None = None
+    run_timeout: float | None = None
+    task_timeout: float = 10.0
+    retry: Retry | None = None
+    memo: Memo = {}
+
+
+class SignalExternal(Struct, gc=False):
+    target: ExecutionRef
+    signal_name: str
+    input: list[Payload]
+    child_workflow_only: bool = False
+
+
+class RequestCancelExternal(Struct, gc=False):
+    target: ExecutionRef
+    child_workflow_only: bool = False
+    reason: str = ""
+
+
+class AcceptUpdate(Struct, gc=False):
+    update_id: str
+    update_name: str
+    input: list[Payload]
+    identity: str = ""
+
+
+class RejectUpdate(Struct, gc=False):
+    """The only command without an event: a rejected update leaves no trace in the history."""
+
+    update_id: str
+    failure: Failure
+
+
+class CompleteUpdate(Struct, gc=False):
+    update_id: str
+    result: list[Payload] = []
+    failure: Failure | None = None
+
+
+class CompleteWorkflow(Struct, gc=False):
+    result: list[Payload] = []
+
+
+class FailWorkflow(Struct, gc=False):
+    failure: Failure
+
+
+class CancelWorkflow(Struct, gc=False):
+    details: list[Payload] = []
+
+
+class ContinueAsNew(Struct, gc=False):
+    """Fields left at None are taken over from the run that ends."""
+
+    workflow_type: str | None
+    task_queue: str | None
+    input: list[Payload]
+    run_timeout: float | None = None
+    task_timeout: float | None = None
+    retry: Retry | None = None
+    memo: Memo | None = None
+    backoff_start_interval: float = 0.0
+
+
+Command = (
+    ScheduleActivity
+    | RequestCancelActivity
+    | StartTimer
+    | CancelTimer
+    | StartChildWorkflow
+    | SignalExternal
+    | RequestCancelExternal
+    | AcceptUpdate
+    | RejectUpdate
+    | CompleteUpdate
+    | CompleteWorkflow
+    | FailWorkflow
+    | CancelWorkflow
+    | ContinueAsNew
+)
+
+CLOSING_COMMANDS = (CompleteWorkflow, FailWorkflow, CancelWorkflow, ContinueAsNew)

@@ -1,0 +1,204 @@
+"""Messages: what reaches an execution from outside, from a client or from another execution, and the answers.
+
+A message that can't be handled in the same commit as its cause waits in the inbox of the execution's partition, so
+every type here is storable.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from tenuto.model.errors import RPCStatusCode
+from tenuto.model.events import ExecutionRef, Memo, ParentRef
+from tenuto.model.failures import Failure
+from tenuto.model.payloads import Payload
+from tenuto.model.policies import (
+    ExecutionStatus,
+    Retry,
+    RetryState,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+
+
+class Signal(Struct, array_like=True, gc=False, tag_field="kind", tag="signal"):
+    signal_name: str
+    input: list[Payload] = []
+    identity: str = ""
+    request_id: str = ""
+    external: ParentRef | None = None
+    child_workflow_only: bool = False
+
+
+class Start(Struct, array_like=True, gc=False, tag_field="kind", tag="start"):
+    """Start a workflow; with `signal`, the signal is the first thing that the new (or the running) execution sees."""
+
+    workflow_type: str
+    task_queue: str
+    input: list[Payload]
+    request_id: str
+    execution_timeout: float | None = None
+    run_timeout: float | None = None
+    task_timeout: float = 10.0
+    retry: Retry | None = None
+    memo: Memo = {}
+    reuse_policy: WorkflowIDReusePolicy = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+    conflict_policy: WorkflowIDConflictPolicy = WorkflowIDConflictPolicy.FAIL
+    start_delay: float = 0.0
+    identity: str = ""
+    parent: ParentRef | None = None
+    root: ExecutionRef | None = None
+    signal: Signal | None = None
+
+
+class Cancel(Struct, array_like=True, gc=False, tag_field="kind", tag="cancel"):
+    reason: str = ""
+    identity: str = ""
+    external: ParentRef | None = None
+    first_execution_run_id: str | None = None
+    child_workflow_only: bool = False
+
+
+class Terminate(Struct, array_like=True, gc=False, tag_field="kind", tag="terminate"):
+    reason: str = ""
+    details: list[Payload] = []
+    identity: str = ""
+    first_execution_run_id: str | None = None
+    child_of: ParentRef | None = None
+
+
+class Update(Struct, array_like=True, gc=False, tag_field="kind", tag="update"):
+    """`update_id` is the idempotency key. Answered once the update was accepted (or refused)."""
+
+    update_id: str
+    update_name: str
+    input: list[Payload] = []
+    identity: str = ""
+
+
+class PollUpdate(Struct, array_like=True, gc=False, tag_field="kind", tag="poll_update"):
+    """Ask for the outcome of an update; answered once it has one."""
+
+    update_id: str
+
+
+class Query(Struct, array_like=True, gc=False, tag_field="kind", tag="query"):
+    """`reject_if` lists the statuses for which the query is refused instead of answered."""
+
+    query_name: str
+    input: list[Payload] = []
+    reject_if: tuple[ExecutionStatus, ...] = ()
+
+
+class ChildStarted(Struct, array_like=True, gc=False, tag_field="kind", tag="child_started"):
+    initiated_event_id: int
+    run_id: str
+
+
+class ChildStartFailed(Struct, array_like=True, gc=False, tag_field="kind", tag="child_not_started"):
+    initiated_event_id: int
+    cause: str
+    existing_run_id: str = ""
+
+
+class ChildClosed(Struct, array_like=True, gc=False, tag_field="kind", tag="child_closed"):
+    initiated_event_id: int
+    run_id: str
+    status: ExecutionStatus
+    result: list[Payload] = []
+    failure: Failure | None = None
+    retry_state: RetryState = RetryState.RETRY_POLICY_NOT_SET
+
+
+class SignalAnswered(Struct, array_like=True, gc=False, tag_field="kind", tag="signal_answered"):
+    """Answer to a signal that another execution sent; `cause` says why it failed, if it did."""
+
+    initiated_event_id: int
+    cause: str = ""
+
+
+class CancelAnswered(Struct, array_like=True, gc=False, tag_field="kind", tag="cancel_answered"):
+    initiated_event_id: int
+    cause: str = ""
+
+
+Body = (
+    Start
+    | Signal
+    | Cancel
+    | Terminate
+    | Update
+    | PollUpdate
+    | Query
+    | ChildStarted
+    | ChildStartFailed
+    | ChildClosed
+    | SignalAnswered
+    | CancelAnswered
+)
+
+
+class Message(Struct, array_like=True, gc=False):
+    """A message and whom it is for. `reply_to` names the request that a waiting client polls the answer of."""
+
+    target: ExecutionRef
+    body: Body
+    reply_to: str | None = None
+
+
+class Done(Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag="done"):
+    """The request was carried out and is recorded."""
+
+    run_id: str = ""
+
+
+class Started(Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag="started"):
+    run_id: str
+    first_execution_run_id: str
+
+
+class Refused(Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag="refused"):
+    """The request was not carried out; nothing was recorded."""
+
+    status: RPCStatusCode
+    message: str
+    run_id: str = ""
+    reason: str = ""
+
+
+class Outcome(Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag="outcome"):
+    """What an update or a query came to: a result, or a failure."""
+
+    result: list[Payload] = []
+    failure: Failure | None = None
+
+
+class Accepted(Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag="accepted"):
+    """An update was accepted by `run_id`; its outcome comes later."""
+
+    run_id: str
+
+
+class QueryRejected(Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag="query_rejected"):
+    status: ExecutionStatus
+
+
+Answer = Done | Started | Refused | Outcome | Accepted | QueryRejected
+
+_encoder = msgspec.msgpack.Encoder()
+_messages = msgspec.msgpack.Decoder(Message)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+def encode(value: Message | Answer) -> bytes:
+    """`value` as it is stored."""
+    return _encoder.encode(value)
+
+
+def decode_message(data: bytes) -> Message:
+    return _messages.decode(data)
+
+
+def decode_answer(data: bytes) -> Answer:
+    return _answers.decode(data)

@@ -1,0 +1,224 @@
+"""What a store does: the verbs, and what each guarantees.
+
+A store keeps executions in a fixed number of partitions. An engine process leases partitions and is then the only one
+that may change what is in them: every `commit` names the epochs under which it was decided and is refused as a whole when
+one of them is no longer current. Everybody else only reads, and sends messages to a partition's inbox.
+
+Times are nanoseconds since the epoch and always come from the caller. Every verb raises `StoreError` (or a subclass that
+says more) when the store can't do it, and then has changed nothing, except that a `commit` whose answer got lost may have
+been written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from tenuto.model.events import AnyEvent, ExecutionRef
+from tenuto.model.policies import ExecutionStatus
+from tenuto.model.tasks import AttemptNote
+
+PARTITIONS = 256
+
+
+def partition_of(workflow_id: str, partitions: int = PARTITIONS) -> int:
+    """The partition that an execution lives in; the same in every process and for ever."""
+    return int.from_bytes(blake2b(workflow_id.encode(), digest_size=8).digest()) % partitions
+
+
+class ExecutionRow(Struct, kw_only=True, gc=False):
+    """One run as listings show it. The first group never changes, the second is what `ExecutionChange` replaces."""
+
+    partition: int
+    workflow_id: str
+    run_id: str
+    first_run_id: str
+    workflow_type: str
+    task_queue: str
+    start_time: int
+    parent_workflow_id: str | None = None
+    parent_run_id: str | None = None
+    memo: bytes = b""
+
+    status: ExecutionStatus = ExecutionStatus.RUNNING
+    close_time: int | None = None
+    wake_at: int | None = 0
+    """When an engine must look at it without being told: 0 while it is being worked on, None when only a message can
+    move it. May be earlier than necessary, never later."""
+    problem: str | None = None
+    """Why it is stuck, if it is."""
+    history_length: int = 0
+    """Events; kept up to date only in runs that have closed."""
+
+
+class ExecutionChange(Struct, gc=False):
+    """New values of the changeable columns of one run."""
+
+    partition: int
+    run_id: str
+    status: ExecutionStatus
+    close_time: int | None
+    wake_at: int | None
+    problem: str | None
+    history_length: int
+
+
+class HistoryRow(Struct, gc=False):
+    """Some consecutive events of one run, encoded by `encode_events`."""
+
+    partition: int
+    run_id: str
+    first_event_id: int
+    events: bytes
+
+
+class NoteRow(Struct, gc=False):
+    """What is known of pending work (see `AttemptNote`); replaces the note under the same key. None deletes it."""
+
+    partition: int
+    run_id: str
+    key: int
+    note: AttemptNote | None
+
+
+class TaskRow(Struct, frozen=True, gc=False):
+    """A task that waits for a worker because no local one serves its queue. `key` is an activity's scheduled event id, 0
+    for a workflow task."""
+
+    partition: int
+    task_queue: str
+    workflow_id: str
+    run_id: str
+    key: int
+
+
+class InboxRow(Struct, gc=False):
+    """A message that waits for the owner of its partition. Ids grow in the order in which messages were recorded."""
+
+    id: int
+    partition: int
+    data: bytes
+
+
+class Commit(Struct, gc=False):
+    """Everything that one commit changes. Rows are of partitions named in `epochs` only, but for `sent`."""
+
+    epochs: dict[int, int] = field(default_factory=dict)
+    started: list[ExecutionRow] = field(default_factory=list)
+    changed: list[ExecutionChange] = field(default_factory=list)
+    history: list[HistoryRow] = field(default_factory=list)
+    notes: list[NoteRow] = field(default_factory=list)
+    tasks: list[TaskRow] = field(default_factory=list)
+    tasks_done: list[TaskRow] = field(default_factory=list)
+    sent: list[tuple[int, bytes]] = field(default_factory=list)
+    """(partition, message) pairs for inboxes, of any partition."""
+    received: list[int] = field(default_factory=list)
+    """Ids of inbox messages that are dealt with now."""
+    answers: list[tuple[str, bytes, int]] = field(default_factory=list)
+    """(request id, answer, now): answers that clients in other processes wait for; kept for an hour after `now`."""
+
+
+class StoredExecution(Struct, gc=False):
+    """A run as the store knows it. `events` is empty for a closed run unless its history was asked for."""
+
+    row: ExecutionRow
+    events: list[AnyEvent]
+    history_size: int
+    notes: dict[int, AttemptNote]
+
+
+class Due(Struct, frozen=True, gc=False):
+    """An open run that an engine has to look at."""
+
+    workflow_id: str
+    run_id: str
+    wake_at: int
+
+
+class ExecutionFilter(Struct, kw_only=True, frozen=True):
+    """Which runs to list; None means any. Newest start first."""
+
+    workflow_id: str | None = None
+    workflow_id_prefix: str | None = None
+    workflow_types: tuple[str, ...] | None = None
+    statuses: tuple[ExecutionStatus, ...] | None = None
+    task_queue: str | None = None
+    stuck: bool | None = None
+    started_after: int | None = None
+    started_before: int | None = None
+    closed_after: int | None = None
+    closed_before: int | None = None
+    parent_workflow_id: str | None = None
+
+
+class Store(Protocol):
+    """The verbs. A store belongs to the event loop that opened it."""
+
+    url: str
+
+    async def open(self) -> None:
+        """Make the store usable: create what is missing, migrate what is old, refuse what is foreign, damaged or newer
+        (`StoreFormatError`, naming both versions). Safe when several processes do it at once."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything, leases too. Afterwards the file may be opened or moved at once."""
+        ...
+
+    async def lease(self, owner: str, now: int, until: int) -> Mapping[int, int]:
+        """Take or keep partitions for `owner`; returns all that it holds now, with their epochs. A partition that
+        changes hands gets a higher epoch. Raises `StoreOwnedError` naming the owner where a store has only one."""
+        ...
+
+    async def release(self, owner: str) -> None:
+        """Give all partitions back, so that another process can take them at once."""
+        ...
+
+    async def commit(self, commit: Commit) -> None:
+        """Write all of it durably, or nothing. Raises `LeaseLostError` if an epoch in it is no longer current."""
+        ...
+
+    async def load(self, refs: Sequence[ExecutionRef], *, closed_history: bool = False) -> list[StoredExecution | None]:
+        """The runs that `refs` name (the latest of a workflow id where a ref has no run id), None for what there is not.
+        Sees every commit that was acknowledged before the call."""
+        ...
+
+    async def due(self, partitions: Sequence[int], before: int, after: Due | None, limit: int) -> list[Due]:
+        """Open runs of these partitions with `wake_at < before`, by (wake_at, run_id), from behind `after`."""
+        ...
+
+    async def receive(self, partitions: Sequence[int], after: int, limit: int) -> list[InboxRow]:
+        """Messages of these partitions with an id above `after`, oldest first. They stay until a commit removes them."""
+        ...
+
+    async def send(self, messages: Sequence[tuple[int, bytes]]) -> None:
+        """Put (partition, message) pairs into inboxes, durably and in order. Needs no lease."""
+        ...
+
+    async def answer(self, request_id: str) -> bytes | None:
+        """The recorded answer to a request, None while there is none."""
+        ...
+
+    async def waiting_tasks(self, partitions: Sequence[int], task_queue: str, limit: int) -> list[TaskRow]:
+        """Tasks of this queue that wait for a worker, oldest first. They stay until a commit removes them."""
+        ...
+
+    async def find(self, filter: ExecutionFilter, limit: int, offset: int) -> list[ExecutionRow]:
+        """Runs that match, newest start first."""
+        ...
+
+    async def count(self, filter: ExecutionFilter) -> dict[ExecutionStatus, int]:
+        """How many runs match, by status."""
+        ...
+
+    async def purge(self, closed_before: int, now: int, limit: int) -> int:
+        """Forget at most `limit` runs that closed before then, with all that belongs to them, and answers older than an
+        hour; returns how many runs went."""
+        ...
+
+    async def owner(self) -> str | None:
+        """Who owns the partitions now, in words for people; None if nobody does."""
+        ...
