@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
-from tenuto._json import encoder, simplified
+from tenuto._json import UnsupportedValue, encoder, simplified
 
 Steps = Iterator[tuple[str, Any]]
 
-SCALARS = (type(None), bool, bytes, bytearray, memoryview)
+SCALARS = (type(None), str, int, float, bytes, bytearray, memoryview)
+
+MAX_DEPTH = 2_000  # above what Python's own recursion limit lets through
 
 
 def find_fault(value: Any) -> str | None:
@@ -27,22 +29,33 @@ def find_fault(value: Any) -> str | None:
             on_path.discard(id(frames.pop()[1]))
             continue
         name, child = step
-        path = "".join(frame[0] for frame in frames) + name
-        if id(child) in on_path:
-            return f"{path} holds itself, and JSON can't hold a value inside of itself"
-        fault = _own_fault(child)
+        if len(frames) > MAX_DEPTH:
+            return f"{_path(frames)[:80]}... is nested too deeply"
+        fault = _fault(child, on_path)
         if fault is not None:
-            return f"{path} {fault}"
-        try:
-            inside = _inside(child)
-        except Exception as error:  # noqa: BLE001  # the value's own code may raise anything
-            return f"{path} is a {_name(child)}, which can't be stored as JSON: {error}"
+            return f"{_path(frames)}{name} {fault}"
+        inside = _inside(child)
         if inside is not None:
             on_path.add(id(child))
             frames.append((name, child, inside))
-        elif (fault := _leaf_fault(child)) is not None:
-            return f"{path} {fault}"
     return None
+
+
+def _path(frames: list[tuple[str, Any, Steps]]) -> str:
+    return "".join(name for name, _, _ in frames)
+
+
+def _fault(value: Any, on_path: set[int]) -> str | None:
+    if id(value) in on_path:
+        return "holds itself, and JSON can't hold a value inside of itself"
+    fault = _own_fault(value)
+    if fault is not None:
+        return fault
+    try:
+        is_leaf = _inside(value) is None
+    except Exception as error:  # noqa: BLE001  # the value's own code may raise anything
+        return f"is a {_name(value)}, which can't be stored as JSON: {error}"
+    return _leaf_fault(value) if is_leaf else None
 
 
 def _own_fault(value: Any) -> str | None:
@@ -77,7 +90,7 @@ def _key_fault(key: Any) -> str | None:
         return f"has a key that {(_text_fault(str(key)) or '')}"
     except Exception:  # noqa: BLE001  # as above
         return (
-            f"has the key {repr(key)[:80]} of type {_name(key)}; keys that can be stored as JSON "
+            f"has the key {_shown(key)} of type {_name(key)}; keys that can be stored as JSON "
             "are str, int, float, enums, UUIDs, dates and times"
         )
     return None
@@ -86,11 +99,13 @@ def _key_fault(key: Any) -> str | None:
 def _leaf_fault(value: Any) -> str | None:
     try:
         encoder.encode(value)
-    except Exception:  # noqa: BLE001  # as above
+    except UnsupportedValue:
         return (
             f"is a {_name(value)}, which can't be stored as JSON; pass plain data, a dataclass, "
             "a msgspec Struct or a pydantic model"
         )
+    except Exception as error:  # noqa: BLE001  # as above
+        return f"is a {_name(value)}, which can't be stored as JSON: {error}"
     return None
 
 
@@ -108,7 +123,7 @@ def _inside(value: Any) -> Steps | None:
         return _fields(value, (field.name for field in dataclasses.fields(value)))
     if hasattr(type(value), "__attrs_attrs__"):
         return _fields(value, (field.name for field in type(value).__attrs_attrs__))
-    if isinstance(value, str | int | float | SCALARS):
+    if isinstance(value, SCALARS):
         return None
     try:
         return iter([("", simplified(value))])
@@ -123,7 +138,14 @@ def _fields(value: Any, names: Any) -> Steps:
 def _key_step(key: Any) -> str:
     if isinstance(key, str) and key.isidentifier():
         return f".{key}"
-    return f"[{repr(key)[:80]}]"
+    return f"[{_shown(key)}]"
+
+
+def _shown(key: Any) -> str:
+    try:
+        return repr(key)[:80]
+    except Exception:  # noqa: BLE001  # as above
+        return "?"
 
 
 def _name(value: Any) -> str:

@@ -6,6 +6,8 @@ Pydantic is never imported here; where a model exists, it has been imported alre
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections import deque
 from pathlib import PurePath
@@ -31,7 +33,37 @@ def simplified(value: Any) -> Any:
         return str.__str__(value)
     if isinstance(value, int):
         return int(value)
+    if isinstance(value, float):
+        return float(value)
     raise UnsupportedValue(type(value).__qualname__)
+
+
+def holds_non_finite(value: Any) -> bool:
+    """True if a NaN or an infinity is in `value`, which JSON can be made of.
+
+    msgspec, and pydantic in places, write them as null without a word.
+    """
+    try:
+        if _maybe_non_finite(_packed(value)) is None:
+            return False
+    except OverflowError:  # an integer beyond 64 bits
+        pass
+    try:
+        _finite(msgspec.to_builtins(value, str_keys=True, enc_hook=_kept))
+    except ValueError:
+        return True
+    except TypeError:  # a key that only pydantic can write
+        return False
+    return False
+
+
+def _kept(value: Any) -> Any:
+    if is_pydantic_model(type(value)):
+        return value.model_dump(by_alias=True, round_trip=True)
+    try:
+        return simplified(value)
+    except UnsupportedValue:  # inside of a pydantic model, which has a way to write it
+        return None
 
 
 def rebuilt(hint: Any, plain: Any) -> Any:
@@ -67,3 +99,7 @@ def mentions_pydantic_model(hint: Any) -> bool:
 
 
 encoder = msgspec.json.Encoder(enc_hook=simplified)
+_packed = msgspec.msgpack.Encoder(enc_hook=_kept).encode
+# A double whose exponent is all ones, or other data that looks like one.
+_maybe_non_finite = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search
+_finite = json.JSONEncoder(allow_nan=False, check_circular=False).encode

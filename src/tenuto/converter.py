@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import msgspec
 
 from tenuto._faults import find_fault
-from tenuto._json import encoder, mentions_pydantic_model, rebuilt, simplified
+from tenuto._json import encoder, holds_non_finite, mentions_pydantic_model, rebuilt
 from tenuto.common import RawValue
 from tenuto.model.errors import PayloadError
 from tenuto.model.limits import Limits
 from tenuto.model.payloads import BINARY, JSON, NULL, Payload
 
 __all__ = ["DataConverter", "PayloadError"]
+
+Decode = Callable[[bytes], Any]
+
+MAX_DECODERS = 4096  # beyond these, of classes made on the fly, decoders are made anew
 
 _NONE = Payload(b"", NULL)
 
@@ -56,15 +59,14 @@ class DataConverter:
                 data = _encode(value)
             except Exception as error:
                 raise PayloadError(_why_not(value, error)) from error
-            # msgspec writes NaN and infinities as null
-            if b"null" in data and _has_non_finite(value):
+            if b"null" in data and holds_non_finite(value):
                 raise PayloadError(_why_not(value, None))
             payload = Payload(data)
         if len(payload.data) > self.payload_size_limit:
             raise PayloadError(
-                f"A {kind.__qualname__} of {len(payload.data):,} bytes (encoded) is larger "
-                f"than the limit of {self.payload_size_limit:,} bytes; store it elsewhere, such "
-                "as in a file or a bucket, and pass a reference to it"
+                f"A {kind.__qualname__} of {len(payload.data):,} bytes (encoded) is larger than "
+                f"the limit of {self.payload_size_limit:,} bytes; keep it elsewhere, such as in "
+                "a file or a bucket, and pass a reference to it"
             )
         return payload
 
@@ -82,7 +84,10 @@ class DataConverter:
             return RawValue(payload)
         encoding = payload.encoding
         if encoding == JSON:
-            decoder = _plain if type_hint is None else _decoder(type_hint)
+            try:
+                decoder = _decoders[type_hint]
+            except (KeyError, TypeError):  # not met before, or a hint that has no hash
+                decoder = _new_decoder(type_hint)
             try:
                 return decoder(payload.data)
             except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
@@ -109,16 +114,7 @@ class DataConverter:
 DataConverter.default = DataConverter()
 
 _encode = encoder.encode
-_plain: Callable[[bytes], Any] = msgspec.json.Decoder().decode
-_finite = json.JSONEncoder(allow_nan=False, check_circular=False).encode
-
-
-def _has_non_finite(value: Any) -> bool:
-    try:
-        _finite(msgspec.to_builtins(value, str_keys=True, enc_hook=simplified))
-    except ValueError:
-        return True
-    return False
+_decoders: dict[Any, Decode] = {None: msgspec.json.Decoder().decode}
 
 
 def _why_not(value: Any, error: Exception | None) -> str:
@@ -127,7 +123,8 @@ def _why_not(value: Any, error: Exception | None) -> str:
         return f"The value can't be stored: {fault}"
     if isinstance(error, RecursionError):
         return "The value can't be stored: it is nested too deeply"
-    return f"The value ({type(value).__qualname__}) can't be stored: {error}"
+    why = error or "somewhere in it is NaN or an infinity, which JSON does not have"
+    return f"The value (a {type(value).__qualname__}) can't be stored: {why}"
 
 
 def _unreadable(hint: Any, error: Exception) -> PayloadError:
@@ -139,7 +136,7 @@ def _unreadable(hint: Any, error: Exception) -> PayloadError:
 def _shown(hint: Any) -> str:
     if hint is None:
         return "JSON"
-    return hint.__qualname__ if isinstance(hint, type) and type(hint) is type else str(hint)
+    return hint.__qualname__ if isinstance(hint, type) else str(hint)
 
 
 def _from_bytes(data: bytes, hint: Any) -> Any:
@@ -149,25 +146,21 @@ def _from_bytes(data: bytes, hint: Any) -> Any:
         raise _unreadable(hint, error) from error
 
 
-def _decoder(hint: Any) -> Callable[[bytes], Any]:
-    try:
-        return _cached_decoder(hint)
-    except PayloadError:
-        raise
-    except TypeError:  # a hint that has no hash
-        return _new_decoder(hint)
-
-
-def _new_decoder(hint: Any) -> Callable[[bytes], Any]:
+def _new_decoder(hint: Any) -> Decode:
     try:
         if mentions_pydantic_model(hint):
-            return _pydantic_decoder(hint)
-        return msgspec.json.Decoder(hint, dec_hook=rebuilt).decode
+            decoder = _pydantic_decoder(hint)
+        else:
+            decoder = msgspec.json.Decoder(hint, dec_hook=rebuilt).decode
     except Exception as error:
         raise PayloadError(f"The type hint {_shown(hint)} can't be used to read a stored value: {error}") from error
+    if len(_decoders) < MAX_DECODERS:
+        with suppress(TypeError):  # no hash
+            _decoders[hint] = decoder
+    return decoder
 
 
-def _pydantic_decoder(hint: Any) -> Callable[[bytes], Any]:
+def _pydantic_decoder(hint: Any) -> Decode:
     try:
         return msgspec.json.Decoder(hint, dec_hook=rebuilt).decode
     except TypeError:  # msgspec makes no unions of foreign classes; pydantic does, of its own
@@ -175,6 +168,3 @@ def _pydantic_decoder(hint: Any) -> Callable[[bytes], Any]:
 
         adapter = TypeAdapter[Any](hint, config=ConfigDict(val_json_bytes="base64"))
         return adapter.validate_json
-
-
-_cached_decoder = lru_cache(maxsize=4096)(_new_decoder)

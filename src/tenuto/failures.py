@@ -7,6 +7,7 @@ what lies beyond is left out.
 from __future__ import annotations
 
 import asyncio
+import os
 import traceback
 from collections.abc import Iterable
 from datetime import timedelta
@@ -46,7 +47,7 @@ MAX_LINKS = 32
 MAX_MESSAGE = 50_000
 MAX_STACK_TRACE = 20_000
 
-_PACKAGE = str(Path(__file__).parent) + "/"
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def to_failure(exc: BaseException, converter: DataConverter) -> Failure:
