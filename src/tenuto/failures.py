@@ -229,7 +229,8 @@ def _encoded(details: Iterable[Any], converter: DataConverter) -> list[Payload]:
         try:
             payload = converter.encode(detail)
         except PayloadError as error:
-            payload = converter.encode(_bounded(f"This detail is missing. {error}", 2_000))
+            text = _bounded(f"This detail is missing. {error}", 2_000)
+            payload = DataConverter.default.encode(text)  # whatever the limits of `converter`
         payloads.append(payload)
     return payloads
 
