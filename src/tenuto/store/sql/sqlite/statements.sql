@@ -1,0 +1,243 @@
+-- Every statement of the SQLite store, by name. How the names and the two notations below are read:
+-- statements.py.
+--
+--   FROM (VALUES (?, ?)) AS v    stands for as many rows as the caller has. The last of them may be
+--                                NULLs, put there to fill up; each statement passes over those.
+--   {matches}                    the fragment of that name.
+--
+-- What a commit writes names runs by run id; `CROSS JOIN` keeps SQLite to one lookup in executions
+-- for each row of v, and the order of the rows.
+
+-- name: begin
+-- Takes the write lock at once: a transaction that began by reading could not wait for it later.
+BEGIN IMMEDIATE;
+
+-- name: commit
+COMMIT;
+
+-- name: rollback
+ROLLBACK;
+
+-- name: current_epoch
+SELECT epoch FROM lease WHERE id = 1;
+
+-- name: next_epoch
+UPDATE lease SET epoch = epoch + 1 WHERE id = 1;
+
+-- name: insert_executions
+INSERT INTO executions (
+    partition, workflow_id, run_id, first_run_id, workflow_type, task_queue, start_time,
+    parent_workflow_id, parent_run_id, memo, request_id, status, close_time, wake_at, problem,
+    history_length
+)
+SELECT
+    column1, column2, column3, column4, column5, column6, column7,
+    column8, column9, column10, column11, column12, column13, column14, column15, column16
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v
+WHERE column1 IS NOT NULL;
+
+-- name: update_executions
+UPDATE executions
+SET status = column2, close_time = column3, wake_at = column4, problem = column5,
+    history_length = column6
+FROM (VALUES (?, ?, ?, ?, ?, ?)) AS v
+WHERE executions.run_id = column1;
+
+-- name: insert_history
+-- LEFT JOIN, so that events of an unknown run fail on NOT NULL, where a plain join would lose them.
+INSERT INTO history (run, first_event_id, events)
+SELECT e.id, column2, column3
+FROM (VALUES (?, ?, ?)) AS v LEFT JOIN executions AS e ON e.run_id = column1
+WHERE column1 IS NOT NULL;
+
+-- name: insert_history_fenced
+-- The whole of a commit that only adds events, in one statement: it is a transaction by itself and
+-- writes nothing when the epoch, its last parameter, is no longer current.
+INSERT INTO history (run, first_event_id, events)
+SELECT e.id, column2, column3
+FROM (VALUES (?, ?, ?)) AS v LEFT JOIN executions AS e ON e.run_id = column1
+WHERE column1 IS NOT NULL AND (SELECT epoch FROM lease WHERE id = 1) = ?;
+
+-- name: upsert_notes
+INSERT INTO notes (run, key, note)
+SELECT e.id, column2, column3
+FROM (VALUES (?, ?, ?)) AS v LEFT JOIN executions AS e ON e.run_id = column1
+WHERE column1 IS NOT NULL
+ON CONFLICT (run, key) DO UPDATE SET note = excluded.note;
+
+-- name: delete_notes
+DELETE FROM notes WHERE rowid IN (
+    SELECT n.rowid
+    FROM (VALUES (?, ?)) AS v
+    CROSS JOIN executions AS e ON e.run_id = column1
+    CROSS JOIN notes AS n ON n.run = e.id AND n.key = column2
+);
+
+-- name: insert_tasks
+-- A task that waits already keeps its place.
+INSERT INTO tasks (task_queue, run, key)
+SELECT column1, e.id, column3
+FROM (VALUES (?, ?, ?)) AS v LEFT JOIN executions AS e ON e.run_id = column2
+WHERE column1 IS NOT NULL
+ON CONFLICT (run, key) DO NOTHING;
+
+-- name: delete_tasks
+DELETE FROM tasks WHERE id IN (
+    SELECT t.id
+    FROM (VALUES (?, ?)) AS v
+    CROSS JOIN executions AS e ON e.run_id = column1
+    CROSS JOIN tasks AS t ON t.run = e.id AND t.key = column2
+);
+
+-- name: insert_inbox
+INSERT INTO inbox (partition, data)
+SELECT column1, column2
+FROM (VALUES (?, ?)) AS v
+WHERE column1 IS NOT NULL;
+
+-- name: delete_inbox
+DELETE FROM inbox WHERE id IN (SELECT column1 FROM (VALUES (?)) AS v);
+
+-- name: upsert_answers
+INSERT INTO answers (request_id, answer, recorded)
+SELECT column1, column2, column3
+FROM (VALUES (?, ?, ?)) AS v
+WHERE column1 IS NOT NULL
+ON CONFLICT (request_id) DO UPDATE SET answer = excluded.answer, recorded = excluded.recorded;
+
+-- name: executions_by_run
+SELECT
+    e.id, e.partition, e.workflow_id, e.run_id, e.first_run_id, e.workflow_type, e.task_queue,
+    e.start_time, e.parent_workflow_id, e.parent_run_id, e.memo, e.request_id, e.status, e.close_time,
+    e.wake_at, e.problem, e.history_length
+FROM (VALUES (?)) AS v CROSS JOIN executions AS e ON e.run_id = column1;
+
+-- name: executions_by_workflow
+-- The latest run of each workflow id.
+SELECT
+    e.id, e.partition, e.workflow_id, e.run_id, e.first_run_id, e.workflow_type, e.task_queue,
+    e.start_time, e.parent_workflow_id, e.parent_run_id, e.memo, e.request_id, e.status, e.close_time,
+    e.wake_at, e.problem, e.history_length
+FROM (VALUES (?)) AS v CROSS JOIN executions AS e ON e.id = (
+    SELECT latest.id FROM executions AS latest
+    WHERE latest.workflow_id = column1 ORDER BY latest.id DESC LIMIT 1
+);
+
+-- name: history_of
+SELECT h.run, h.events
+FROM (VALUES (?)) AS v CROSS JOIN history AS h ON h.run = column1
+ORDER BY h.run, h.first_event_id;
+
+-- name: history_size_of
+SELECT h.run, sum(length(h.events))
+FROM (VALUES (?)) AS v CROSS JOIN history AS h ON h.run = column1
+GROUP BY h.run;
+
+-- name: notes_of
+SELECT n.run, n.key, n.note
+FROM (VALUES (?)) AS v CROSS JOIN notes AS n ON n.run = column1;
+
+-- name: due
+SELECT workflow_id, run_id, wake_at
+FROM executions INDEXED BY executions_by_wake
+WHERE wake_at IS NOT NULL AND wake_at < :before AND (wake_at, run_id) > (:wake_at, :run_id)
+  AND (:every_partition OR partition IN (SELECT value FROM json_each(:partitions)))
+ORDER BY wake_at, run_id
+LIMIT :limit;
+
+-- name: receive
+SELECT id, partition, data
+FROM inbox
+WHERE id > :after
+  AND (:every_partition OR partition IN (SELECT value FROM json_each(:partitions)))
+ORDER BY id
+LIMIT :limit;
+
+-- name: answer
+SELECT answer FROM answers WHERE request_id = ?;
+
+-- name: waiting_tasks
+SELECT e.partition, t.task_queue, e.workflow_id, e.run_id, t.key
+FROM tasks AS t INDEXED BY tasks_by_queue CROSS JOIN executions AS e ON e.id = t.run
+WHERE t.task_queue = :task_queue
+  AND (:every_partition OR e.partition IN (SELECT value FROM json_each(:partitions)))
+ORDER BY t.id
+LIMIT :limit;
+
+-- fragment: columns
+partition, workflow_id, run_id, first_run_id, workflow_type, task_queue, start_time,
+parent_workflow_id, parent_run_id, memo, request_id, status, close_time, wake_at, problem,
+history_length
+
+-- fragment: matches
+-- What a filter asks for, beside what the statement's index serves. NULL means any.
+start_time > :started_after AND start_time < :started_before
+AND (:types IS NULL OR workflow_type IN (SELECT value FROM json_each(:types)))
+AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+AND (:task_queue IS NULL OR task_queue = :task_queue)
+AND (:stuck IS NULL OR (problem IS NOT NULL) = :stuck)
+AND (:closed_after IS NULL OR close_time > :closed_after)
+AND (:closed_before IS NULL OR close_time < :closed_before)
+AND (:parent IS NULL OR parent_workflow_id = :parent)
+
+-- name: find
+SELECT {columns} FROM executions INDEXED BY executions_by_start
+WHERE {matches}
+ORDER BY start_time DESC, id DESC LIMIT :limit OFFSET :offset;
+
+-- name: find_open
+SELECT {columns} FROM executions INDEXED BY executions_by_close
+WHERE close_time IS NULL AND {matches}
+ORDER BY start_time DESC, id DESC LIMIT :limit OFFSET :offset;
+
+-- name: find_stuck
+SELECT {columns} FROM executions INDEXED BY executions_stuck
+WHERE problem IS NOT NULL AND {matches}
+ORDER BY start_time DESC, id DESC LIMIT :limit OFFSET :offset;
+
+-- name: find_workflow
+-- Also for a prefix of workflow ids, which is a range of them.
+SELECT {columns} FROM executions INDEXED BY executions_by_workflow
+WHERE workflow_id >= :first_workflow AND workflow_id < :behind_workflow AND {matches}
+ORDER BY start_time DESC, id DESC LIMIT :limit OFFSET :offset;
+
+-- name: count
+SELECT status, count(*) FROM executions
+WHERE {matches}
+GROUP BY status;
+
+-- name: count_open
+SELECT status, count(*) FROM executions INDEXED BY executions_by_close
+WHERE close_time IS NULL AND {matches}
+GROUP BY status;
+
+-- name: count_stuck
+SELECT status, count(*) FROM executions INDEXED BY executions_stuck
+WHERE problem IS NOT NULL AND {matches}
+GROUP BY status;
+
+-- name: count_workflow
+SELECT status, count(*) FROM executions INDEXED BY executions_by_workflow
+WHERE workflow_id >= :first_workflow AND workflow_id < :behind_workflow AND {matches}
+GROUP BY status;
+
+-- name: closed_runs
+SELECT id FROM executions INDEXED BY executions_by_close
+WHERE close_time < :closed_before
+ORDER BY close_time
+LIMIT :limit;
+
+-- name: purge_history
+DELETE FROM history WHERE run IN (SELECT column1 FROM (VALUES (?)) AS v);
+
+-- name: purge_notes
+DELETE FROM notes WHERE run IN (SELECT column1 FROM (VALUES (?)) AS v);
+
+-- name: purge_tasks
+DELETE FROM tasks WHERE run IN (SELECT column1 FROM (VALUES (?)) AS v);
+
+-- name: purge_executions
+DELETE FROM executions WHERE id IN (SELECT column1 FROM (VALUES (?)) AS v);
+
+-- name: purge_answers
+DELETE FROM answers WHERE recorded < ?;

@@ -1,0 +1,205 @@
+"""The SQLite store: one file, one engine that owns it, and any number of other processes that read
+it and send messages.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from tenuto.model.errors import StoreError, StoreOwnedError
+from tenuto.model.events import ExecutionRef
+from tenuto.model.policies import ExecutionStatus
+from tenuto.store import sqlite_reads as reads
+from tenuto.store.file_lock import FileLock
+from tenuto.store.protocol import (
+    PARTITIONS,
+    Commit,
+    Due,
+    ExecutionFilter,
+    ExecutionRow,
+    InboxRow,
+    StoredExecution,
+    TaskRow,
+)
+from tenuto.store.sqlite_checkpoints import Checkpoints
+from tenuto.store.sqlite_commit import (
+    Plan,
+    execute,
+    lease_lost,
+    next_epoch,
+    plan_commit,
+    rows_in,
+)
+from tenuto.store.sqlite_errors import Patience, owner_lock
+from tenuto.store.sqlite_file import absolute, connect, prepare
+from tenuto.store.sqlite_purge import purge
+from tenuto.store.sqlite_thread import DatabaseThread
+
+SYNCHRONOUS = ("FULL", "NORMAL")
+
+
+class SqliteStore:
+    """A store in one file. What each verb guarantees: `protocol.py`.
+
+    With `synchronous` FULL an acknowledged commit survives a loss of power, with NORMAL it survives
+    the death of the process. Others who use the file are waited for, `patience` seconds at most."""
+
+    def __init__(self, url: str, path: str, *, synchronous: str = "FULL", patience: float = 30.0) -> None:
+        if synchronous not in SYNCHRONOUS:
+            raise ValueError(f"synchronous is one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
+        self.url = url
+        self.path = absolute(path)
+        self._synchronous = synchronous
+        self._patience = Patience(self.path, patience)
+        self._threads: list[DatabaseThread] = []
+        self._checkpoints: Checkpoints | None = None
+        self._lock = owner_lock(self.path)
+        self._owner: str | None = None
+        self._epoch: int | None = None
+
+    async def open(self) -> None:
+        if self._threads:
+            raise StoreError(f"{self.url} is open already.")
+        try:
+            writer = await self._start("writer")
+            await self._start("reader")
+            self._checkpoints = Checkpoints(self.path, writer, await self._start("checkpoints"))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self, name: str) -> DatabaseThread:
+        thread = DatabaseThread(f"tenuto-{name}", self._patience, self._connect)
+        await thread.start()
+        self._threads.append(thread)
+        return thread
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self._threads:
+            prepare(self.path, self._patience)
+        return connect(self.path, self._synchronous, self._patience)
+
+    async def close(self) -> None:
+        self._owner = self._epoch = self._checkpoints = None
+        threads, self._threads = self._threads, []
+        for thread in reversed(threads):
+            await thread.stop()
+        self._lock.release()
+
+    async def lease(self, owner: str, now: int, until: int) -> Mapping[int, int]:
+        """The lease is an operating system's lock, so it doesn't end at `until` but when it is
+        released or when this process ends, however that happens."""
+        if self._owner != owner or self._epoch is None:
+            await self._writer.submit(_acquire, self._lock, _words_for_people(owner, now))
+            try:
+                self._epoch = await self._writer.submit(next_epoch)
+            except BaseException:
+                self._lock.release()
+                raise
+            self._owner = owner
+        return dict.fromkeys(range(PARTITIONS), self._epoch)
+
+    async def release(self, owner: str) -> None:
+        if self._owner == owner:
+            self._owner = self._epoch = None
+            self._lock.release()
+
+    async def commit(self, commit: Commit) -> None:
+        epoch = self._fence(commit.epochs)
+        await self._write(plan_commit(commit, epoch), rows_in(commit))
+
+    async def send(self, messages: Sequence[tuple[int, bytes]]) -> None:
+        if messages:
+            await self.commit(Commit(sent=list(messages)))
+
+    async def load(self, refs: Sequence[ExecutionRef], *, closed_history: bool = False) -> list[StoredExecution | None]:
+        return await self._reader.submit(reads.load, refs, closed_history)
+
+    async def due(self, partitions: Sequence[int], before: int, after: Due | None, limit: int) -> list[Due]:
+        return await self._reader.submit(reads.due, partitions, before, after, limit)
+
+    async def receive(self, partitions: Sequence[int], after: int, limit: int) -> list[InboxRow]:
+        return await self._reader.submit(reads.receive, partitions, after, limit)
+
+    async def answer(self, request_id: str) -> bytes | None:
+        return await self._reader.submit(reads.answer, request_id)
+
+    async def waiting_tasks(self, partitions: Sequence[int], task_queue: str, limit: int) -> list[TaskRow]:
+        return await self._reader.submit(reads.waiting_tasks, partitions, task_queue, limit)
+
+    async def find(self, filter: ExecutionFilter, limit: int, offset: int) -> list[ExecutionRow]:
+        return await self._reader.submit(reads.find, filter, limit, offset)
+
+    async def count(self, filter: ExecutionFilter) -> dict[ExecutionStatus, int]:
+        return await self._reader.submit(reads.count, filter)
+
+    async def purge(self, closed_before: int, now: int, limit: int) -> int:
+        runs = await self._writer.submit(purge, closed_before, now, limit)
+        self._wrote(10 * runs)
+        return runs
+
+    async def owner(self) -> str | None:
+        return await self._reader.submit(_holder, self._lock)
+
+    def _fence(self, epochs: Mapping[int, int]) -> int | None:
+        """The one epoch that must be current for a commit decided under `epochs`."""
+        if not epochs:
+            return None
+        claimed = set(epochs.values())
+        if self._epoch is None or claimed != {self._epoch}:
+            raise lease_lost()
+        return self._epoch
+
+    async def _write(self, plan: Plan, rows: int) -> None:
+        if plan.calls or plan.epoch is not None:
+            await self._writer.submit(execute, plan)
+            self._wrote(rows)
+
+    def _wrote(self, rows: int) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.wrote(rows)
+
+    @property
+    def _writer(self) -> DatabaseThread:
+        return self._thread(0)
+
+    @property
+    def _reader(self) -> DatabaseThread:
+        return self._thread(1)
+
+    def _thread(self, index: int) -> DatabaseThread:
+        if not self._threads:
+            raise StoreError(f"{self.url} is not open.")
+        return self._threads[index]
+
+
+def _acquire(_: sqlite3.Connection, lock: FileLock, text: str) -> None:
+    try:
+        if lock.acquire(text):
+            return
+        holder = lock.holder()
+    except OSError as error:
+        raise StoreError(f"{lock.path} can't be locked: {error.strerror}.") from error
+    raise StoreOwnedError(
+        f"{lock.path.removesuffix('-owner')} is owned by {holder or 'a process that just ended'}."
+        " A SQLite database has one engine at a time: stop that one, or let this process only send"
+        " to it."
+    )
+
+
+def _holder(_: sqlite3.Connection, lock: FileLock) -> str | None:
+    try:
+        return lock.holder()
+    except OSError as error:
+        raise StoreError(f"{lock.path} can't be read: {error.strerror}.") from error
+
+
+def _words_for_people(owner: str, now: int) -> str:
+    since = datetime.fromtimestamp(now // 1_000_000_000, UTC).isoformat()
+    command = " ".join(sys.orig_argv)[:500]
+    return f"{owner}: pid {os.getpid()} on {socket.gethostname()} ({command}) since {since}"

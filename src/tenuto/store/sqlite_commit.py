@@ -1,0 +1,160 @@
+"""One commit as a list of statements. Made by the caller's thread, so that the writer's has little
+to do but wait for the disk; no statement reads, but for one that compares the epoch.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from tenuto.model.errors import LeaseLostError
+from tenuto.model.tasks import AttemptNote
+from tenuto.store.protocol import Commit, ExecutionChange, ExecutionRow, HistoryRow, NoteRow
+from tenuto.store.statements import MOST_ROWS, Parameters, load_statements
+
+SQL = load_statements("sqlite")
+
+_BEGIN, _COMMIT = SQL["begin"].text, SQL["commit"].text
+_CURRENT_EPOCH = SQL["current_epoch"].text
+
+_encode_note = msgspec.msgpack.Encoder().encode
+Call = tuple[str, Parameters]
+
+
+class Plan(Struct):
+    """What to execute. `epoch` is what must be current, None if that doesn't matter; with `alone`,
+    the only call checks that by itself and is a transaction by itself."""
+
+    calls: list[Call]
+    epoch: int | None
+    alone: bool = False
+
+
+def plan_commit(commit: Commit, epoch: int | None) -> Plan:
+    """The statements that write `commit` if `epoch` is current."""
+    if epoch is not None and _only_history(commit):
+        fenced = SQL["insert_history_fenced"].for_rows(_history_cells(commit.history), epoch)
+        return Plan(list(fenced), epoch, alone=True)
+    calls: list[Call] = []
+    for statement, cells in _parts(commit):
+        if cells:
+            calls.extend(SQL[statement].for_rows(cells))
+    return Plan(calls, epoch)
+
+
+def execute(connection: sqlite3.Connection, plan: Plan) -> None:
+    """Write it all, or nothing. Raises `LeaseLostError` if the plan's epoch is not current."""
+    if plan.alone:
+        ((text, parameters),) = plan.calls
+        if connection.execute(text, parameters).rowcount == 0:
+            raise lease_lost()
+        return
+    connection.execute(_BEGIN)
+    if plan.epoch is not None:
+        (current,) = connection.execute(_CURRENT_EPOCH).fetchone()
+        if current != plan.epoch:
+            raise lease_lost()
+    for text, parameters in plan.calls:
+        connection.execute(text, parameters)
+    connection.execute(_COMMIT)
+
+
+def next_epoch(connection: sqlite3.Connection) -> int:
+    """Fence whoever held the partitions before; returns the epoch that is current now."""
+    connection.execute(_BEGIN)
+    connection.execute(SQL["next_epoch"].text)
+    (epoch,) = connection.execute(_CURRENT_EPOCH).fetchone()
+    connection.execute(_COMMIT)
+    return int(epoch)
+
+
+def lease_lost() -> LeaseLostError:
+    """The error of a commit that was fenced."""
+    return LeaseLostError("Another engine has taken over the partitions of this commit; nothing of it was written.")
+
+
+def rows_in(commit: Commit) -> int:
+    """How many rows a commit writes, roughly."""
+    return (
+        len(commit.history)
+        + len(commit.notes)
+        + len(commit.sent)
+        + len(commit.received)
+        + len(commit.answers)
+        + len(commit.tasks)
+        + len(commit.tasks_done)
+        + 3 * (len(commit.started) + len(commit.changed))
+    )
+
+
+def _only_history(commit: Commit) -> bool:
+    return 0 < len(commit.history) <= MOST_ROWS and not (
+        commit.started
+        or commit.changed
+        or commit.notes
+        or commit.tasks
+        or commit.tasks_done
+        or commit.sent
+        or commit.received
+        or commit.answers
+    )
+
+
+def _parts(commit: Commit) -> Iterable[tuple[str, Parameters]]:
+    """Names of statements and the cells of their rows, in the order in which they must run: a run
+    before what belongs to it, what is added before what is taken away."""
+    changes = {change.run_id: change for change in commit.changed}
+    yield "insert_executions", _execution_cells(commit.started, changes)
+    yield "update_executions", _change_cells(changes.values())
+    yield "insert_history", _history_cells(commit.history)
+    notes = {(note.run_id, note.key): note for note in commit.notes}.values()
+    yield "upsert_notes", _note_cells(notes)
+    yield "delete_notes", flat((n.run_id, n.key) for n in notes if n.note is None)
+    yield "insert_tasks", flat((t.task_queue, t.run_id, t.key) for t in commit.tasks)
+    yield "delete_tasks", flat((t.run_id, t.key) for t in commit.tasks_done)
+    yield "insert_inbox", flat(commit.sent)
+    yield "delete_inbox", list(commit.received)
+    yield "upsert_answers", flat({answer[0]: answer for answer in commit.answers}.values())
+
+
+def flat(rows: Iterable[Sequence[object]]) -> Parameters:
+    """The cells of `rows`, one after another."""
+    return [cell for row in rows for cell in row]
+
+
+def _execution_cells(rows: list[ExecutionRow], changes: dict[str, ExecutionChange]) -> Parameters:
+    """New runs as they are after the commit: takes out of `changes` what concerns them."""
+    cells: Parameters = []
+    for row in rows:
+        now = changes.pop(row.run_id, row)
+        first_run_id = None if row.first_run_id == row.run_id else row.first_run_id
+        cells += (row.partition, row.workflow_id, row.run_id, first_run_id, row.workflow_type)
+        cells += (row.task_queue, row.start_time, row.parent_workflow_id, row.parent_run_id)
+        cells += (row.memo, row.request_id, int(now.status), now.close_time, now.wake_at, now.problem)
+        cells.append(now.history_length)
+    return cells
+
+
+def _change_cells(changes: Iterable[ExecutionChange]) -> Parameters:
+    cells: Parameters = []
+    for row in changes:
+        cells += (row.run_id, int(row.status), row.close_time, row.wake_at, row.problem)
+        cells.append(row.history_length)
+    return cells
+
+
+def _history_cells(rows: list[HistoryRow]) -> Parameters:
+    cells: Parameters = []
+    for row in rows:
+        cells += (row.run_id, row.first_event_id, row.events)
+    return cells
+
+
+def _note_cells(rows: Iterable[NoteRow]) -> Parameters:
+    return flat((row.run_id, row.key, _encode_note(row.note)) for row in rows if row.note)
+
+
+decode_note = msgspec.msgpack.Decoder(AttemptNote).decode
