@@ -1,1 +1,3 @@
-"""Where executions are kept. `protocol.py` is the one page that says what a store does; each other file is one store."""
+"""Where executions are kept. `protocol.py` is the one page that says what a store does; `urls.py`
+opens one.
+"""

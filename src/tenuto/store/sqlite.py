@@ -68,7 +68,7 @@ class SqliteStore:
         try:
             writer = await self._start("writer")
             await self._start("reader")
-            self._checkpoints = Checkpoints(self.path, writer, await self._start("checkpoints"))
+            self._checkpoints = Checkpoints(writer, await self._start("checkpoints"))
         except BaseException:
             await self.close()
             raise
@@ -85,7 +85,10 @@ class SqliteStore:
         return connect(self.path, self._synchronous, self._patience)
 
     async def close(self) -> None:
-        self._owner = self._epoch = self._checkpoints = None
+        self._owner = self._epoch = None
+        if self._checkpoints is not None:
+            await self._checkpoints.stop()
+            self._checkpoints = None
         threads, self._threads = self._threads, []
         for thread in reversed(threads):
             await thread.stop()
@@ -201,5 +204,5 @@ def _holder(_: sqlite3.Connection, lock: FileLock) -> str | None:
 
 def _words_for_people(owner: str, now: int) -> str:
     since = datetime.fromtimestamp(now // 1_000_000_000, UTC).isoformat()
-    command = " ".join(sys.orig_argv)[:500]
+    command = " ".join(" ".join(sys.orig_argv).split())[:200]
     return f"{owner}: pid {os.getpid()} on {socket.gethostname()} ({command}) since {since}"

@@ -35,7 +35,7 @@ def translated(error: sqlite3.Error, path: str) -> StoreError:
                 " some space on its disk; no restart is needed."
             )
         case sqlite3.SQLITE_NOTADB:
-            return StoreFormatError(f"{path} is not a Tenuto database, nor any SQLite database. Name another file.")
+            return not_a_database(path)
         case sqlite3.SQLITE_CORRUPT:
             return StoreFormatError(
                 f"{path} is damaged ({error}). Keep a copy of it, restore a backup, or save what can"
@@ -53,6 +53,11 @@ def translated(error: sqlite3.Error, path: str) -> StoreError:
         case sqlite3.SQLITE_IOERR:
             return StoreError(f"The system failed to read or write {path} ({error}). Look at its disk and quota.")
     return StoreError(f"{path} could not do what was asked of it: {error}.")
+
+
+def not_a_database(path: str) -> StoreFormatError:
+    """The error of a file that holds something else."""
+    return StoreFormatError(f"{path} is not a Tenuto database, nor any SQLite database. Name another file.")
 
 
 class Patience:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from tenuto.model.errors import StoreError, StoreFormatError
 from tenuto.store.migrations import Migration, load_migrations
-from tenuto.store.sqlite_errors import Patience
+from tenuto.store.sqlite_errors import Patience, not_a_database
 
 APPLICATION_ID = int.from_bytes(b"Tnto")
 """Marks a SQLite file as ours, in its header."""
 
 _OLDEST_SQLITE = (3, 35)
+_SMALLEST_DATABASE = 512  # bytes: one page of the smallest kind
 _BUSY_TIMEOUT = 0.02  # seconds; SQLite's own, longer waits are those of `Patience`
+_LONGEST_LOG_KEPT = 64 * 1024 * 1024  # bytes; what a log grew beyond is given back when it is begun anew
 _STATEMENTS_KEPT = 256  # prepared: every statement in every size that its rows come in
 
 
@@ -43,6 +45,7 @@ def connect(path: str, synchronous: str, patience: Patience) -> sqlite3.Connecti
 def _configure(connection: sqlite3.Connection, synchronous: str) -> None:
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_LOG_KEPT}")
     connection.execute("PRAGMA cache_size = -16000")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA secure_delete = OFF")
@@ -56,6 +59,8 @@ def _check_surroundings(path: str) -> None:
         raise StoreError(f"There is no directory {directory} for {path}. Create it first.")
     if os.path.isdir(path):
         raise StoreError(f"{path} is a directory. Name a file in it.")
+    if os.path.exists(path) and 0 < os.path.getsize(path) < _SMALLEST_DATABASE:
+        raise not_a_database(path)  # SQLite would take it for empty, and overwrite it
     for needed in (directory, path) if os.path.exists(path) else (directory,):
         if not os.access(needed, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             raise StoreError(
@@ -65,7 +70,10 @@ def _check_surroundings(path: str) -> None:
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: str, migrations: list[Migration]) -> None:
     newest = migrations[-1].number
-    if _version(connection, path, newest) == newest:
+    connection.execute("BEGIN")  # or another process's migration could show up halfway
+    version = _version(connection, path, newest)
+    connection.execute("COMMIT")
+    if version == newest:
         return
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
