@@ -71,7 +71,9 @@ class Engine:
         self._flush_planned = False
         self._later: list[Resident] = []
         self._closed_waiters: dict[str, list[asyncio.Future[ev.AnyEvent | None]]] = {}
+        self._asking: set[asyncio.Future[msg.Answer]] = set()
         self._failures = 0
+        self._served = False
         self._stopped = False
         self.residents = Residents(store, limits, new_run_id, self._adopt, self.spawn)
         self.pipeline = Pipeline(store, self.epochs, self._committed, self._start_over)
@@ -95,11 +97,6 @@ class Engine:
         self.spawn(self.pipeline.run(), "commit pipeline")
         self.spawn(self.inbox.run(), "inbox")
         self.spawn(self._keep_lease(), "lease")
-
-    async def recover(self) -> None:
-        """Take up everything that was going on, and from now on what comes due. Workers must be registered before."""
-        self.spawn(self._watch_due(), "due executions")
-        self.spawn(self._retain(), "retention")
 
     async def stop(self) -> None:
         """Write what is decided and give the partitions back."""
@@ -147,9 +144,11 @@ class Engine:
                     waiter.set_exception(error)
                     waiter.exception()
         self._closed_waiters.clear()
-        for origin in self.updates.forget():
-            if origin.future is not None and not origin.future.done():
-                origin.future.set_exception(error)
+        self.updates.forget()
+        for asking in list(self._asking):
+            if not asking.done():
+                asking.set_exception(error)
+                asking.exception()
 
     async def _renew(self) -> None:
         now = self.clock.now()
@@ -164,16 +163,30 @@ class Engine:
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
-    def add_worker(self, task_queue: str, workflows: WorkflowHost | None, activities_host: ActivityHost | None) -> None:
-        """A worker of this process serves `task_queue` from now on, tasks that wait for one first."""
+    def serve(
+        self,
+        task_queue: str,
+        workflows: WorkflowHost | None,
+        activities_host: ActivityHost | None,
+        max_cached: int,
+    ) -> None:
+        """A worker of this process serves `task_queue` from now on. With the first worker the engine takes up everything
+        that was going on; a later one gets the tasks that wait for it."""
         if workflows is not None:
             self.turns.add_host(task_queue, workflows)
         if activities_host is not None:
             self.dispatch.add_host(task_queue, activities_host)
+        if self._served:
+            self.residents.capacity += max_cached
+        else:
+            self._served = True
+            self.residents.capacity = max_cached
+            self.spawn(self._watch_due(), "due executions")
+            self.spawn(self._retain(), "retention")
         self.spawn(self._take_waiting(task_queue), f"waiting tasks of {task_queue}")
 
-    def remove_worker(self, task_queue: str) -> None:
-        """It takes no more tasks; what it runs goes on."""
+    def leave(self, task_queue: str) -> None:
+        """The worker takes no more tasks; what it runs goes on."""
         self.turns.remove_host(task_queue)
         self.dispatch.remove_host(task_queue)
 
@@ -201,6 +214,15 @@ class Engine:
     def submit(self, message: msg.Message) -> asyncio.Future[msg.Answer]:
         """A request of a client in this process. The answer comes when it is on record."""
         future: asyncio.Future[msg.Answer] = asyncio.get_running_loop().create_future()
+        if len(self._asking) >= self.limits.waiting_requests:
+            raise RPCError(
+                f"{len(self._asking)} requests are waiting for their answers, the limit; ask again later",
+                RPCStatusCode.RESOURCE_EXHAUSTED,
+            )
+        if self.failed.done():
+            raise RPCError("the engine has stopped", RPCStatusCode.UNAVAILABLE)
+        self._asking.add(future)
+        future.add_done_callback(self._asking.discard)
         origin = Origin(future)
         self.residents.visit(message.target.workflow_id, lambda resident: self.handle(resident, message, origin))
         return future

@@ -80,7 +80,6 @@ class Turns:
             resident.instance = host.create(execution.state.started)
         execution.start_task(now)
         length = execution.state.last_event_id + (1 if execution.state.task_scheduled_event_id else 2)
-        limits = self._engine.limits
         answer: WorkflowTaskBroken | WorkflowTaskDone | None
         answer = resident.instance.feed(resident.take_unseen())
         if answer is None:
@@ -90,8 +89,7 @@ class Turns:
                     now,
                     length,
                     execution.history_size,
-                    length >= limits.history_events_suggestion
-                    or execution.history_size >= limits.history_size_suggestion,
+                    execution.suggests_continue_as_new,
                 )
             )
         if isinstance(answer, WorkflowTaskBroken):

@@ -133,9 +133,19 @@ class Execution:
         """The task goes out to the code; from now on facts are buffered."""
         self.task_started = now
 
+    @property
+    def suggests_continue_as_new(self) -> bool:
+        """Is the history so long that a new run should begin?"""
+        limits = self.limits
+        return (
+            self.state.last_event_id >= limits.history_events_suggestion
+            or self.history_size >= limits.history_size_suggestion
+        )
+
     def write_task_started(self, now: int, identity: str) -> tuple[int, int]:
         """Write the task that closes now as scheduled and started, as far as it isn't. Returns both event ids."""
         started_time = now if self.task_started is None else self.task_started
+        suggested = self.suggests_continue_as_new
         self.task_started = None
         if not self.state.task_scheduled_event_id:
             attempt = self.state.task_attempt
@@ -150,7 +160,11 @@ class Execution:
                 )
             )
         scheduled_event_id = self.state.task_scheduled_event_id
-        self.append(ev.WorkflowTaskStarted(self.next_event_id, started_time, scheduled_event_id, identity))
+        self.append(
+            ev.WorkflowTaskStarted(
+                self.next_event_id, started_time, scheduled_event_id, identity, self.history_size, suggested
+            )
+        )
         return scheduled_event_id, self.state.last_event_id
 
     def fail_task(self, cause: str, failure: Failure, now: int, identity: str = "") -> None:

@@ -96,7 +96,8 @@ class WorkflowTaskScheduled(Event, tag=5):
 class WorkflowTaskStarted(Event, tag=6):
     scheduled_event_id: int
     identity: str = ""
-    request_id: str = ""
+    history_size: int = 0
+    suggest_continue_as_new: bool = False
 
 
 class WorkflowTaskCompleted(Event, tag=7):

@@ -42,6 +42,8 @@ class ExecutionRow(Struct, kw_only=True, gc=False):
     parent_workflow_id: str | None = None
     parent_run_id: str | None = None
     memo: bytes = b""
+    request_id: str = ""
+    """Of the request that started it: a repetition of that request is answered with this run."""
 
     status: ExecutionStatus = ExecutionStatus.RUNNING
     close_time: int | None = None

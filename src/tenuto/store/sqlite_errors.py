@@ -4,6 +4,7 @@ patience that keeps "database is locked" from everybody.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sqlite3
@@ -110,6 +111,8 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    """SQLite has undone some failed transactions by itself; undo those that it has not."""
+    """SQLite has undone some failed transactions by itself; undo those that it has not. What went
+    wrong is told by the error that led here, also if this fails too."""
     if connection.in_transaction:
-        connection.rollback()
+        with contextlib.suppress(sqlite3.Error):
+            connection.rollback()

@@ -1,0 +1,71 @@
+"""Activities that are plain functions, run by an executor: threads, or other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from typing import Any
+
+from tenuto.activities.context import Context, Info, current
+from tenuto.exceptions import CancelledError
+
+
+class ThreadCall:
+    """A call in another thread, into which a cancellation can be thrown."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread_id: int | None = None
+        self._cancelled = False
+
+    def run(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+        with self._lock:
+            if self._cancelled:
+                raise CancelledError("cancelled before it began")
+            self._thread_id = threading.get_ident()
+        try:
+            return function(*arguments)
+        finally:
+            # From here on no exception may be thrown in any more: the thread belongs to somebody else.
+            with self._lock:
+                self._thread_id = None
+
+    def cancel(self) -> None:
+        """Raise CancelledError in the function, at the next line of Python that it runs."""
+        with self._lock:
+            if self._cancelled:
+                return
+            self._cancelled = True
+            if self._thread_id is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self._thread_id), ctypes.py_object(CancelledError)
+                )
+
+
+async def call_in_thread(
+    executor: Executor, call: ThreadCall, function: Callable[..., Any], arguments: Sequence[Any]
+) -> Any:
+    """Run `function` in the executor's thread, with the caller's context variables."""
+    context = contextvars.copy_context()
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(executor, lambda: context.run(call.run, function, arguments))
+
+
+async def call_in_process(
+    executor: ProcessPoolExecutor, function: Callable[..., Any], arguments: Sequence[Any], info: Info
+) -> Any:
+    """Run `function`, which must be importable by name, in another process."""
+    return await asyncio.get_running_loop().run_in_executor(executor, _in_process, function, arguments, info)
+
+
+def _in_process(function: Callable[..., Any], arguments: Sequence[Any], info: Info) -> Any:
+    current.set(Context(info, _no_heartbeat))
+    return function(*arguments)
+
+
+def _no_heartbeat(details: tuple[Any, ...]) -> None:
+    raise RuntimeError("heartbeats can't be sent from a process pool; run this activity in threads, or let it be async")

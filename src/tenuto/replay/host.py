@@ -1,0 +1,43 @@
+"""The workflow code of one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tenuto.converter import DataConverter
+from tenuto.model.events import WorkflowExecutionStarted
+from tenuto.replay.definition import WorkflowDefinition
+from tenuto.replay.instance import Instance, Missing
+
+
+class WorkflowCode:
+    """The workflow types that a worker has; implements `tenuto.engine.hosts.WorkflowHost`."""
+
+    def __init__(
+        self,
+        workflows: Iterable[type[Any]],
+        converter: DataConverter,
+        identity: str,
+        failure_exception_types: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        self.converter = converter
+        self.identity = identity
+        self.failure_exception_types = failure_exception_types
+        self._definitions: dict[str, WorkflowDefinition] = {}
+        for workflow in workflows:
+            definition = WorkflowDefinition.of(workflow)
+            if definition.name in self._definitions:
+                raise ValueError(f"two workflows are named {definition.name!r}; give one @workflow.defn(name=...)")
+            self._definitions[definition.name] = definition
+
+    def create(self, started: WorkflowExecutionStarted) -> Instance | Missing:
+        """A new instance of the run that `started` began."""
+        definition = self._definitions.get(started.workflow_type)
+        if definition is None:
+            known = ", ".join(sorted(self._definitions)) or "none"
+            return Missing(
+                f"workflow type {started.workflow_type!r} is not registered with the worker of task queue "
+                f"{started.task_queue!r}; it has: {known}"
+            )
+        return Instance(self, definition, started)
