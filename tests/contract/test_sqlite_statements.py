@@ -13,7 +13,7 @@ from tenuto.store.sqlite_errors import Patience
 from tenuto.store.sqlite_file import connect, prepare
 from tenuto.store.statements import MOST_ROWS, Statement
 
-PAIRS = Statement("SELECT * FROM (VALUES (?, ?)) WHERE column1 IS NOT NULL AND 9 = ?")
+PAIRS = Statement("SELECT * FROM (VALUES (?, ?)) WHERE column1 <> -1 AND 9 = ?")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_every_statement_is_sound(connection: sqlite3.Connection) -> None:
     for name, statement in SQL.items():
         assert "{" not in statement.text, name
         assert "--" not in statement.text, name
-        if name not in ("begin", "commit", "rollback"):
+        if name not in ("begin", "commit"):
             plan(connection, name)
 
 

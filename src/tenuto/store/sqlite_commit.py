@@ -13,7 +13,7 @@ from msgspec import Struct
 from tenuto.model.errors import LeaseLostError
 from tenuto.model.tasks import AttemptNote
 from tenuto.store.protocol import Commit, ExecutionChange, ExecutionRow, HistoryRow, NoteRow
-from tenuto.store.statements import MOST_ROWS, Parameters, load_statements
+from tenuto.store.statements import ABSENT, MOST_ROWS, Parameters, load_statements
 
 SQL = load_statements("sqlite")
 
@@ -113,7 +113,7 @@ def _parts(commit: Commit) -> Iterable[tuple[str, Parameters]]:
     notes = {(note.run_id, note.key): note for note in commit.notes}.values()
     yield "upsert_notes", _note_cells(notes)
     yield "delete_notes", flat((n.run_id, n.key) for n in notes if n.note is None)
-    yield "insert_tasks", flat((t.task_queue, t.run_id, t.key) for t in commit.tasks)
+    yield "insert_tasks", flat((t.run_id, t.task_queue, t.key) for t in commit.tasks)
     yield "delete_tasks", flat((t.run_id, t.key) for t in commit.tasks_done)
     yield "insert_inbox", flat(commit.sent)
     yield "delete_inbox", list(commit.received)
@@ -129,27 +129,34 @@ def _execution_cells(rows: list[ExecutionRow], changes: dict[str, ExecutionChang
     """New runs as they are after the commit: takes out of `changes` what concerns them."""
     cells: Parameters = []
     for row in rows:
-        now = changes.pop(row.run_id, row)
-        first_run_id = None if row.first_run_id == row.run_id else row.first_run_id
+        first_run_id = ABSENT if row.first_run_id == row.run_id else row.first_run_id
         cells += (row.partition, row.workflow_id, row.run_id, first_run_id, row.workflow_type)
-        cells += (row.task_queue, row.start_time, row.parent_workflow_id, row.parent_run_id)
-        cells += (row.memo, row.request_id, int(now.status), now.close_time, now.wake_at, now.problem)
-        cells.append(now.history_length)
+        cells += (row.task_queue, row.start_time)
+        cells += (row.parent_workflow_id or ABSENT, row.parent_run_id or ABSENT)
+        cells += (bytearray(row.memo), row.request_id)
+        cells += _changeable(changes.pop(row.run_id, row))
     return cells
 
 
 def _change_cells(changes: Iterable[ExecutionChange]) -> Parameters:
-    cells: Parameters = []
-    for row in changes:
-        cells += (row.run_id, int(row.status), row.close_time, row.wake_at, row.problem)
-        cells.append(row.history_length)
-    return cells
+    return flat((row.run_id, *_changeable(row)) for row in changes)
+
+
+def _changeable(row: ExecutionRow | ExecutionChange) -> Sequence[object]:
+    return (
+        int(row.status),
+        ABSENT if row.close_time is None else row.close_time,
+        ABSENT if row.wake_at is None else row.wake_at,
+        ABSENT if row.problem is None else row.problem,
+        row.history_length,
+    )
 
 
 def _history_cells(rows: list[HistoryRow]) -> Parameters:
+    """As bytearrays: `sqlite3` binds one, copy included, in half the time of bytes."""
     cells: Parameters = []
     for row in rows:
-        cells += (row.run_id, row.first_event_id, row.events)
+        cells += (row.run_id, row.first_event_id, bytearray(row.events))
     return cells
 
 

@@ -2,7 +2,8 @@
 -- statements.py.
 --
 --   FROM (VALUES (?, ?)) AS v    stands for as many rows as the caller has. The last of them may be
---                                NULLs, put there to fill up; each statement passes over those.
+--                                all -1, put there to fill up; each statement passes over those.
+--                                What may be NULL comes as -1 too (why: statements.py).
 --   {matches}                    the fragment of that name.
 --
 -- What a commit writes names runs by run id; `CROSS JOIN` keeps SQLite to one lookup in executions
@@ -14,9 +15,6 @@ BEGIN IMMEDIATE;
 
 -- name: commit
 COMMIT;
-
--- name: rollback
-ROLLBACK;
 
 -- name: current_epoch
 SELECT epoch FROM lease WHERE id = 1;
@@ -31,24 +29,25 @@ INSERT INTO executions (
     history_length
 )
 SELECT
-    column1, column2, column3, column4, column5, column6, column7,
-    column8, column9, column10, column11, column12, column13, column14, column15, column16
+    column1, column2, column3, nullif(column4, -1), column5, column6, column7,
+    nullif(column8, -1), nullif(column9, -1), column10, column11, column12, nullif(column13, -1),
+    nullif(column14, -1), nullif(column15, -1), column16
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v
-WHERE column1 IS NOT NULL;
+WHERE column1 <> -1;
 
 -- name: update_executions
 UPDATE executions
-SET status = column2, close_time = column3, wake_at = column4, problem = column5,
-    history_length = column6
+SET status = column2, close_time = nullif(column3, -1), wake_at = nullif(column4, -1),
+    problem = nullif(column5, -1), history_length = column6
 FROM (VALUES (?, ?, ?, ?, ?, ?)) AS v
-WHERE executions.run_id = column1;
+WHERE executions.run_id = column1 AND column1 <> -1;
 
 -- name: insert_history
 -- LEFT JOIN, so that events of an unknown run fail on NOT NULL, where a plain join would lose them.
 INSERT INTO history (run, first_event_id, events)
 SELECT e.id, column2, column3
 FROM (VALUES (?, ?, ?)) AS v LEFT JOIN executions AS e ON e.run_id = column1
-WHERE column1 IS NOT NULL;
+WHERE column1 <> -1;
 
 -- name: insert_history_fenced
 -- The whole of a commit that only adds events, in one statement: it is a transaction by itself and
@@ -56,13 +55,13 @@ WHERE column1 IS NOT NULL;
 INSERT INTO history (run, first_event_id, events)
 SELECT e.id, column2, column3
 FROM (VALUES (?, ?, ?)) AS v LEFT JOIN executions AS e ON e.run_id = column1
-WHERE column1 IS NOT NULL AND (SELECT epoch FROM lease WHERE id = 1) = ?;
+WHERE column1 <> -1 AND (SELECT epoch FROM lease WHERE id = 1) = ?;
 
 -- name: upsert_notes
 INSERT INTO notes (run, key, note)
 SELECT e.id, column2, column3
 FROM (VALUES (?, ?, ?)) AS v LEFT JOIN executions AS e ON e.run_id = column1
-WHERE column1 IS NOT NULL
+WHERE column1 <> -1
 ON CONFLICT (run, key) DO UPDATE SET note = excluded.note;
 
 -- name: delete_notes
@@ -71,14 +70,15 @@ DELETE FROM notes WHERE rowid IN (
     FROM (VALUES (?, ?)) AS v
     CROSS JOIN executions AS e ON e.run_id = column1
     CROSS JOIN notes AS n ON n.run = e.id AND n.key = column2
+    WHERE column1 <> -1
 );
 
 -- name: insert_tasks
 -- A task that waits already keeps its place.
 INSERT INTO tasks (task_queue, run, key)
-SELECT column1, e.id, column3
-FROM (VALUES (?, ?, ?)) AS v LEFT JOIN executions AS e ON e.run_id = column2
-WHERE column1 IS NOT NULL
+SELECT column2, e.id, column3
+FROM (VALUES (?, ?, ?)) AS v LEFT JOIN executions AS e ON e.run_id = column1
+WHERE column1 <> -1
 ON CONFLICT (run, key) DO NOTHING;
 
 -- name: delete_tasks
@@ -87,13 +87,14 @@ DELETE FROM tasks WHERE id IN (
     FROM (VALUES (?, ?)) AS v
     CROSS JOIN executions AS e ON e.run_id = column1
     CROSS JOIN tasks AS t ON t.run = e.id AND t.key = column2
+    WHERE column1 <> -1
 );
 
 -- name: insert_inbox
 INSERT INTO inbox (partition, data)
 SELECT column1, column2
 FROM (VALUES (?, ?)) AS v
-WHERE column1 IS NOT NULL;
+WHERE column1 <> -1;
 
 -- name: delete_inbox
 DELETE FROM inbox WHERE id IN (SELECT column1 FROM (VALUES (?)) AS v);
@@ -102,7 +103,7 @@ DELETE FROM inbox WHERE id IN (SELECT column1 FROM (VALUES (?)) AS v);
 INSERT INTO answers (request_id, answer, recorded)
 SELECT column1, column2, column3
 FROM (VALUES (?, ?, ?)) AS v
-WHERE column1 IS NOT NULL
+WHERE column1 <> -1
 ON CONFLICT (request_id) DO UPDATE SET answer = excluded.answer, recorded = excluded.recorded;
 
 -- name: executions_by_run
