@@ -15,6 +15,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import threading
 from asyncio.events import _get_running_loop
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
@@ -164,17 +165,16 @@ def cancellation_reason() -> str | None:
 
 async def wait_for_cancelled() -> None:
     """Wait until somebody asks this attempt to stop (async activities)."""
-    this = context()
-    if this.cancelled_in_loop is None:
-        this.cancelled_in_loop = asyncio.Event()
-        if this.cancel_reason is not None:
-            this.cancelled_in_loop.set()
-    await this.cancelled_in_loop.wait()
+    cancelled = asyncio.Event()
+    context().wait_on(cancelled)
+    await cancelled.wait()
 
 
 def wait_for_cancelled_sync(timeout: Duration | None = None) -> None:
     """Wait until somebody asks this attempt to stop, or for `timeout` seconds (activities in threads)."""
-    context().cancelled_in_thread.wait(None if timeout is None else seconds_of(timeout))
+    cancelled = threading.Event()
+    context().wait_on(cancelled)
+    cancelled.wait(None if timeout is None else seconds_of(timeout))
 
 
 class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):

@@ -48,20 +48,34 @@ class Info:
 
 
 class Context:
-    """Lives as long as the attempt. `cancel_reason` is why it should stop, None while it need not."""
+    """Lives as long as the attempt. `cancel_reason` is why it should stop, None while it need not. What few attempts
+    ask for (their info, something to wait on) is made when it is asked for."""
 
-    def __init__(self, info: Info, heartbeat: Callable[[tuple[Any, ...]], None]) -> None:
-        self.info = info
+    __slots__ = ("_info", "_make_info", "_waiters", "cancel_reason", "heartbeat")
+
+    def __init__(self, make_info: Callable[[], Info], heartbeat: Callable[[tuple[Any, ...]], None]) -> None:
+        self._make_info = make_info
+        self._info: Info | None = None
+        self._waiters: list[asyncio.Event | threading.Event] = []
         self.heartbeat = heartbeat
         self.cancel_reason: str | None = None
-        self.cancelled_in_thread = threading.Event()
-        self.cancelled_in_loop: asyncio.Event | None = None
+
+    @property
+    def info(self) -> Info:
+        if self._info is None:
+            self._info = self._make_info()
+        return self._info
 
     def cancel(self, reason: str) -> None:
         self.cancel_reason = reason
-        self.cancelled_in_thread.set()
-        if self.cancelled_in_loop is not None:
-            self.cancelled_in_loop.set()
+        for waiter in self._waiters:
+            waiter.set()
+
+    def wait_on(self, event: asyncio.Event | threading.Event) -> None:
+        """Set `event` when the attempt should stop."""
+        self._waiters.append(event)
+        if self.cancel_reason is not None:
+            event.set()
 
 
 current: ContextVar[Context] = ContextVar("tenuto activity")

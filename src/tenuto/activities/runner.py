@@ -135,15 +135,18 @@ class ActivityRunner:
     async def _call(self, attempt: RunningAttempt, function: Callable[..., Any], arguments: list[Any]) -> Any:
         definition = attempt.definition
         loop = asyncio.get_running_loop()
-        info = _info(attempt.task, self._converter)
-        beats = attempt.beats
+        beats, task = attempt.beats, attempt.task
+
+        def info() -> Info:
+            return _info(task, self._converter)
+
         if definition.is_async:
             context = Context(info, lambda details: beats.beat(beats.encode(details)))
             attempt.context = context
             current.set(context)
             return await function(*arguments)
         if isinstance(self._executor, ProcessPoolExecutor):
-            return await call_in_process(self._executor, function, arguments, info)
+            return await call_in_process(self._executor, function, arguments, info())
         context = Context(info, lambda details: _from_thread(loop, beats, details))
         attempt.context = context
         current.set(context)

@@ -63,7 +63,7 @@ async def call_in_process(
 
 
 def _in_process(function: Callable[..., Any], arguments: Sequence[Any], info: Info) -> Any:
-    current.set(Context(info, _no_heartbeat))
+    current.set(Context(lambda: info, _no_heartbeat))
     return function(*arguments)
 
 

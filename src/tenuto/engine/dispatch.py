@@ -157,6 +157,7 @@ class Dispatch:
         if self._running.get(key) is not running:
             return
         self._release(key)
+        running.attempt = None  # it knows `running`: without this only the garbage collector would free the two
         task = running.task
 
         def record(resident: Resident | None) -> None:

@@ -127,6 +127,8 @@ class Instance:
                 with suppress(RuntimeError, InstanceEvictedError, Exception):
                     self.loop.enter(coroutine.close)
         self.loop.tasks.clear()
+        self.loop.release()
+        self._main = None
         self.conditions.clear()
         self.activities.clear()
         self.children.clear()
@@ -156,7 +158,8 @@ class Instance:
         pending = self._outbox.popleft() if self._outbox else None
         matching.match(event, pending)
         if pending is not None and pending.recorded is not None:
-            pending.recorded(event)
+            recorded, pending.recorded = pending.recorded, None
+            recorded(event)
 
     def _replay_round(self, events: list[ev.AnyEvent], index: int) -> None:
         """Run again the round that `events[index]` ended."""

@@ -81,6 +81,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._ready: deque[Handle] = deque()
         self.tasks: set[asyncio.Task[Any]] = set()
 
+    def release(self) -> None:
+        """The instance is gone: let it be freed at once instead of by the garbage collector."""
+        del self.instance
+        self._ready.clear()
+
     def drain(self) -> None:
         """Run everything that is ready, and what becomes ready through it."""
         outer = _get_running_loop()
