@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from asyncio.events import _get_running_loop
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tenuto.activities.heartbeats import Heartbeats
+from tenuto.converter import DataConverter
 from tenuto.model.errors import TenutoError
+from tenuto.model.tasks import ActivityTask
 
 
 class NotInActivityError(TenutoError, RuntimeError):
@@ -48,23 +51,38 @@ class Info:
 
 
 class Context:
-    """Lives as long as the attempt. `cancel_reason` is why it should stop, None while it need not. What few attempts
-    ask for (their info, something to wait on) is made when it is asked for."""
+    """Lives as long as the attempt. `cancel_reason` is why it should stop, None while it need not."""
 
-    __slots__ = ("_info", "_make_info", "_waiters", "cancel_reason", "heartbeat")
+    __slots__ = ("_converter", "_info", "_loop", "_task", "_waiters", "cancel_reason", "heartbeats")
 
-    def __init__(self, make_info: Callable[[], Info], heartbeat: Callable[[tuple[Any, ...]], None]) -> None:
-        self._make_info = make_info
+    def __init__(
+        self,
+        task: ActivityTask,
+        converter: DataConverter,
+        heartbeats: Heartbeats,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._task = task
+        self._converter = converter
+        self._loop = loop
         self._info: Info | None = None
         self._waiters: list[asyncio.Event | threading.Event] = []
-        self.heartbeat = heartbeat
+        self.heartbeats = heartbeats
         self.cancel_reason: str | None = None
 
     @property
     def info(self) -> Info:
         if self._info is None:
-            self._info = self._make_info()
+            self._info = _info(self._task, self._converter)
         return self._info
+
+    def heartbeat(self, details: tuple[Any, ...]) -> None:
+        """From the event loop or from the thread that runs the attempt."""
+        encoded = self.heartbeats.encode(details)
+        if _get_running_loop() is self._loop:
+            self.heartbeats.beat(encoded)
+        else:
+            self._loop.call_soon_threadsafe(self.heartbeats.beat, encoded)
 
     def cancel(self, reason: str) -> None:
         self.cancel_reason = reason
@@ -78,12 +96,59 @@ class Context:
             event.set()
 
 
-current: ContextVar[Context] = ContextVar("tenuto activity")
+class ContextElsewhere:
+    """The attempt in a process of a pool: it knows its info, and nothing reaches it or comes from it."""
+
+    cancel_reason: str | None = None
+
+    def __init__(self, info: Info) -> None:
+        self.info = info
+
+    def heartbeat(self, details: tuple[Any, ...]) -> None:
+        raise RuntimeError(
+            "heartbeats can't be sent from a process pool; run this activity in threads, or let it be async"
+        )
+
+    def wait_on(self, event: asyncio.Event | threading.Event) -> None:
+        raise RuntimeError("an activity in a process pool can't be told to stop; run it in threads, or let it be async")
 
 
-def context() -> Context:
+current: ContextVar[Context | ContextElsewhere] = ContextVar("tenuto activity")
+
+
+def context() -> Context | ContextElsewhere:
     """The attempt that calls. Raises NotInActivityError outside one."""
     found = current.get(None)
     if found is None:
         raise NotInActivityError("this function of tenuto.activity can only be called by an activity")
     return found
+
+
+def _time(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def _info(task: ActivityTask, converter: DataConverter) -> Info:
+    return Info(
+        activity_id=task.activity_id,
+        activity_type=task.activity_type,
+        attempt=task.attempt,
+        current_attempt_scheduled_time=_time(task.current_attempt_scheduled_time),
+        heartbeat_details=converter.decode_all(task.heartbeat_details),
+        heartbeat_timeout=_duration(task.heartbeat_timeout),
+        namespace="default",
+        schedule_to_close_timeout=_duration(task.schedule_to_close_timeout),
+        scheduled_time=_time(task.scheduled_time),
+        start_to_close_timeout=_duration(task.start_to_close_timeout),
+        started_time=_time(task.started_time),
+        task_queue=task.task_queue,
+        task_token=f"{task.run_id}:{task.scheduled_event_id}:{task.attempt}".encode(),
+        workflow_id=task.workflow_id,
+        workflow_run_id=task.run_id,
+        workflow_type=task.workflow_type,
+        last_failure=None if task.last_failure is None else task.last_failure.brief(),
+    )

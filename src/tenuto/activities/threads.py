@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any
 
-from tenuto.activities.context import Context, Info, current
+from tenuto.activities.context import ContextElsewhere, Info, current
 from tenuto.exceptions import CancelledError
 
 
@@ -63,9 +63,5 @@ async def call_in_process(
 
 
 def _in_process(function: Callable[..., Any], arguments: Sequence[Any], info: Info) -> Any:
-    current.set(Context(lambda: info, _no_heartbeat))
+    current.set(ContextElsewhere(info))
     return function(*arguments)
-
-
-def _no_heartbeat(details: tuple[Any, ...]) -> None:
-    raise RuntimeError("heartbeats can't be sent from a process pool; run this activity in threads, or let it be async")

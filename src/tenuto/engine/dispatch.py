@@ -9,7 +9,7 @@ note of its start is committed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tenuto.engine.clock import Cancellable
@@ -31,34 +31,80 @@ Key = tuple[str, int]
 
 
 class Running:
-    """An attempt that runs in this process; `attempt` is None until it really started."""
+    """An attempt that runs in this process: what it reports goes to its execution. `attempt` is None before it really
+    started and after it ended."""
 
-    __slots__ = ("attempt", "host", "queue", "task")
+    __slots__ = ("_dispatch", "_outcome", "attempt", "host", "key", "task")
 
-    def __init__(self, task: ActivityTask, host: ActivityHost) -> None:
+    def __init__(self, dispatch: Dispatch, key: Key, task: ActivityTask, host: ActivityHost) -> None:
+        self._dispatch = dispatch
+        self._outcome: ActivityOutcome | None = None
+        self.key = key
         self.task = task
         self.host = host
-        self.queue = task.task_queue
         self.attempt: Attempt | None = None
+
+    def ended(self, outcome: ActivityOutcome) -> None:
+        """Record how it ended, unless it was given up before."""
+        self.attempt = None  # the two know each other: without this only the garbage collector would free them
+        if self._dispatch.release(self):
+            self._outcome = outcome
+            self._dispatch.engine.residents.visit(self.task.workflow_id, self.record)
+            self._dispatch.fill(self.task.task_queue)
+
+    def record(self, resident: Resident | None) -> None:
+        task, engine = self.task, self._dispatch.engine
+        if resident is None or resident.execution is None or resident.row.run_id != task.run_id:
+            return
+        assert self._outcome is not None
+        if activities.finish_attempt(
+            resident.execution,
+            task.scheduled_event_id,
+            task.attempt,
+            self._outcome,
+            engine.clock.now(),
+            self.host.identity,
+        ):
+            engine.batch.redo.append((task.workflow_id, self.record))
+            engine.touch(resident)
+
+    def beat(self, details: list[Payload]) -> None:
+        task, engine = self.task, self._dispatch.engine
+
+        def record(resident: Resident | None) -> None:
+            if resident is None or resident.execution is None or resident.row.run_id != task.run_id:
+                return
+            if activities.record_heartbeat(
+                resident.execution, task.scheduled_event_id, task.attempt, details, engine.clock.now()
+            ):
+                resident.settled.add(task.scheduled_event_id)
+                engine.touch(resident)
+
+        engine.residents.visit(task.workflow_id, record)
+
+    def settle(self, resident: Resident | None) -> None:
+        """It has run for a moment: put it on record and watch its time-outs."""
+        if resident is not None and resident.execution is not None and resident.row.run_id == self.key[0]:
+            self._dispatch.settle(resident, self.key[1])
 
 
 class Dispatch:
     """Which attempts run here, which queue for a slot, and who serves which queue."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._hosts: dict[str, ActivityHost] = {}
         self._running: dict[Key, Running] = {}
         self._in_use: dict[str, int] = {}
         self._queues: dict[str, deque[tuple[str, Key]]] = {}
         self._queued: set[Key] = set()
-        self._young: deque[tuple[int, Key]] = deque()
+        self._young: deque[Running] = deque()
         self._alarm: Cancellable | None = None
 
     def add_host(self, task_queue: str, host: ActivityHost) -> None:
         self._hosts[task_queue] = host
         self._in_use.setdefault(task_queue, 0)
-        self._fill(task_queue)
+        self.fill(task_queue)
 
     def remove_host(self, task_queue: str) -> None:
         self._hosts.pop(task_queue, None)
@@ -107,94 +153,18 @@ class Dispatch:
         self._queues.clear()
         self._queued.clear()
         self._young.clear()
-        for key in [key for key, running in self._running.items() if running.attempt is None]:
-            self._release(key)
+        for running in [running for running in self._running.values() if running.attempt is None]:
+            self.release(running)
 
-    def _park(self, resident: Resident, key: int, queue: str) -> None:
-        if key in resident.parked_tasks:
-            return
-        resident.parked_tasks.add(key)
-        row = resident.row
-        self._engine.batch.tasks.append(TaskRow(row.partition, queue, row.workflow_id, row.run_id, key))
-        self._engine.touch(resident)
+    def release(self, running: Running) -> bool:
+        """The attempt no longer takes a slot. False if it didn't (any more)."""
+        if self._running.get(running.key) is not running:
+            return False
+        del self._running[running.key]
+        self._in_use[running.task.task_queue] -= 1
+        return True
 
-    def _start(self, resident: Resident, scheduled_event_id: int, host: ActivityHost) -> None:
-        execution = resident.execution
-        assert execution is not None
-        now = self._engine.clock.now()
-        task = activities.start_attempt(execution, scheduled_event_id, now)
-        if task is None:
-            return
-        key = (task.run_id, scheduled_event_id)
-        running = Running(task, host)
-        self._running[key] = running
-        self._in_use[running.queue] += 1
-        if scheduled_event_id in resident.parked_tasks:
-            resident.parked_tasks.discard(scheduled_event_id)
-            row = resident.row
-            self._engine.batch.tasks_done.append(
-                TaskRow(row.partition, running.queue, row.workflow_id, row.run_id, scheduled_event_id)
-            )
-        retry = execution.state.activities[scheduled_event_id].scheduled.retry
-        if retry.maximum_attempts == 1:
-            self._settle(resident, scheduled_event_id)
-            self._engine.after_commit(resident, lambda: self._launch(key))
-        else:
-            self._young.append((now, key))
-            self._watch_young()
-            self._launch(key)
-
-    def _launch(self, key: Key) -> None:
-        running = self._running.get(key)
-        if running is not None:
-            running.attempt = running.host.start(
-                running.task,
-                lambda outcome: self._ended(key, running, outcome),
-                lambda details: self._beat(key, running, details),
-            )
-
-    def _ended(self, key: Key, running: Running, outcome: ActivityOutcome) -> None:
-        if self._running.get(key) is not running:
-            return
-        self._release(key)
-        running.attempt = None  # it knows `running`: without this only the garbage collector would free the two
-        task = running.task
-
-        def record(resident: Resident | None) -> None:
-            if resident is None or resident.execution is None or resident.row.run_id != task.run_id:
-                return
-            if activities.finish_attempt(
-                resident.execution,
-                task.scheduled_event_id,
-                task.attempt,
-                outcome,
-                self._engine.clock.now(),
-                running.host.identity,
-            ):
-                self._engine.batch.redo.append((task.workflow_id, record))
-                self._engine.touch(resident)
-
-        self._engine.residents.visit(task.workflow_id, record)
-        self._fill(running.queue)
-
-    def _beat(self, key: Key, running: Running, details: list[Payload]) -> None:
-        task = running.task
-
-        def record(resident: Resident | None) -> None:
-            if resident is None or resident.execution is None or self._running.get(key) is not running:
-                return
-            now = self._engine.clock.now()
-            if activities.record_heartbeat(resident.execution, task.scheduled_event_id, task.attempt, details, now):
-                resident.settled.add(task.scheduled_event_id)
-                self._engine.touch(resident)
-
-        self._engine.residents.visit(task.workflow_id, record)
-
-    def _release(self, key: Key) -> None:
-        running = self._running.pop(key)
-        self._in_use[running.queue] -= 1
-
-    def _fill(self, queue: str) -> None:
+    def fill(self, queue: str) -> None:
         """Start what queues for the slots that are free."""
         waiting = self._queues.get(queue)
         host = self._hosts.get(queue)
@@ -203,39 +173,9 @@ class Dispatch:
         for _ in range(min(len(waiting), host.slots - self._in_use[queue])):
             workflow_id, key = waiting.popleft()
             self._queued.discard(key)
-            self._engine.residents.visit(workflow_id, self._offer_again(key))
+            self.engine.residents.visit(workflow_id, partial(self._offer_again, key))
 
-    def _offer_again(self, key: Key) -> Callable[[Resident | None], None]:
-        def offer(resident: Resident | None) -> None:
-            if resident is not None and resident.row.run_id == key[0]:
-                self.offer(resident, key[1])
-
-        return offer
-
-    # -- attempts that last ------------------------------------------------------------------------------------------
-
-    def _watch_young(self) -> None:
-        if self._alarm is None and self._young:
-            self._alarm = self._engine.clock.call_at(self._young[0][0] + LINGER, self._settle_young)
-
-    def _settle_young(self) -> None:
-        self._alarm = None
-        aged = self._engine.clock.now() - LINGER
-        while self._young and self._young[0][0] <= aged:
-            key = self._young.popleft()[1]
-            running = self._running.get(key)
-            if running is not None:
-                self._engine.residents.visit(running.task.workflow_id, self._settle_visit(key))
-        self._watch_young()
-
-    def _settle_visit(self, key: Key) -> Callable[[Resident | None], None]:
-        def settle(resident: Resident | None) -> None:
-            if resident is not None and resident.row.run_id == key[0] and resident.execution is not None:
-                self._settle(resident, key[1])
-
-        return settle
-
-    def _settle(self, resident: Resident, scheduled_event_id: int) -> None:
+    def settle(self, resident: Resident, scheduled_event_id: int) -> None:
         """From now on the attempt is on record and its time-outs are watched."""
         execution = resident.execution
         assert execution is not None
@@ -246,4 +186,66 @@ class Dispatch:
         at = execution.activity_deadline(scheduled_event_id)
         if at is not None:
             execution.effects.append(Deadline(at, DeadlineKind.ACTIVITY, scheduled_event_id))
-        self._engine.touch(resident)
+        self.engine.touch(resident)
+
+    def _park(self, resident: Resident, key: int, queue: str) -> None:
+        if key in resident.parked_tasks:
+            return
+        resident.parked_tasks.add(key)
+        row = resident.row
+        self.engine.batch.tasks.append(TaskRow(row.partition, queue, row.workflow_id, row.run_id, key))
+        self.engine.touch(resident)
+
+    def _start(self, resident: Resident, scheduled_event_id: int, host: ActivityHost) -> None:
+        execution = resident.execution
+        assert execution is not None
+        now = self.engine.clock.now()
+        task = activities.start_attempt(execution, scheduled_event_id, now)
+        if task is None:
+            return
+        key = (task.run_id, scheduled_event_id)
+        running = self._running[key] = Running(self, key, task, host)
+        self._in_use[task.task_queue] += 1
+        if resident.parked_tasks:
+            self._unpark(resident, scheduled_event_id, task.task_queue)
+        retry = execution.state.activities[scheduled_event_id].scheduled.retry
+        if retry.maximum_attempts == 1:
+            self.settle(resident, scheduled_event_id)
+            self.engine.after_commit(resident, partial(self._launch, running))
+        else:
+            self._young.append(running)
+            self._watch_young()
+            self._launch(running)
+
+    def _launch(self, running: Running) -> None:
+        if self._running.get(running.key) is running:
+            running.attempt = running.host.start(running.task, running)
+
+    def _unpark(self, resident: Resident, key: int, queue: str) -> None:
+        if key in resident.parked_tasks:
+            resident.parked_tasks.discard(key)
+            row = resident.row
+            task = TaskRow(row.partition, queue, row.workflow_id, row.run_id, key)
+            self.engine.batch.tasks_done.append(task)
+
+    def _offer_again(self, key: Key, resident: Resident | None) -> None:
+        if resident is not None and resident.row.run_id == key[0]:
+            self.offer(resident, key[1])
+
+    # -- attempts that last ------------------------------------------------------------------------------------------
+
+    def _watch_young(self) -> None:
+        if self._alarm is None and self._young:
+            at = self._young[0].task.started_time + LINGER
+            self._alarm = self.engine.clock.call_at(at, self._settle_young)
+
+    def _settle_young(self) -> None:
+        self._alarm = None
+        aged = self.engine.clock.now() - LINGER
+        while self._young and self._young[0].task.started_time <= aged:
+            running = self._young.popleft()
+            if self._running.get(running.key) is running:
+                self.engine.residents.visit(running.task.workflow_id, running.settle)
+        while self._young and self._running.get(self._young[0].key) is not self._young[0]:
+            self._young.popleft()
+        self._watch_young()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from tenuto.model.events import AnyEvent, WorkflowExecutionStarted
@@ -58,8 +57,16 @@ class Attempt(Protocol):
         ...
 
 
-Report = Callable[[ActivityOutcome], None]
-Heartbeat = Callable[[list[Payload]], None]
+class Watcher(Protocol):
+    """Who wants to know of an attempt. To be called on the event loop."""
+
+    def ended(self, outcome: ActivityOutcome) -> None:
+        """The attempt is over; called exactly once."""
+        ...
+
+    def beat(self, details: list[Payload]) -> None:
+        """The attempt is alive; the next one shall know `details`."""
+        ...
 
 
 class ActivityHost(Protocol):
@@ -69,6 +76,6 @@ class ActivityHost(Protocol):
     slots: int
     """How many attempts may run at a time."""
 
-    def start(self, task: ActivityTask, report: Report, heartbeat: Heartbeat) -> Attempt:
-        """Run an attempt; call `report` exactly once, on the event loop, when it has ended."""
+    def start(self, task: ActivityTask, watcher: Watcher) -> Attempt:
+        """Run an attempt and tell `watcher` of it."""
         ...

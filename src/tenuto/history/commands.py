@@ -19,11 +19,12 @@ from tenuto.history.effects import (
     UpdateAnswered,
 )
 from tenuto.history.execution import Execution
-from tenuto.history.state import nanoseconds
+from tenuto.history.state import ExecutionState, nanoseconds
 from tenuto.model import commands as cmd
 from tenuto.model import events as ev
 from tenuto.model import messages as msg
 from tenuto.model.failures import ApplicationFailure, Failure
+from tenuto.model.limits import Limits
 from tenuto.model.payloads import Payload, size_of
 from tenuto.model.policies import WorkflowIDReusePolicy
 
@@ -89,31 +90,36 @@ def _refuse(execution: Execution, commands: list[cmd.Command]) -> Refusal | None
     state, limits = execution.state, execution.limits
     if execution.buffered and commands and isinstance(commands[-1], cmd.CLOSING_COMMANDS):
         return Refusal("UNHANDLED_COMMAND", "the workflow was about to close over messages that it hasn't read")
-    counts = {
-        cmd.ScheduleActivity: (len(state.activities), limits.pending_activities, "ACTIVITIES"),
-        cmd.StartChildWorkflow: (len(state.children), limits.pending_children, "CHILD_WORKFLOWS"),
-        cmd.SignalExternal: (len(state.external_signals), limits.pending_signals, "SIGNALS"),
-        cmd.RequestCancelExternal: (
-            len(state.external_cancels),
-            limits.pending_cancels,
-            "REQUEST_CANCEL",
-        ),
-    }
     asked: dict[type, int] = {}
     for command in commands:
         kind = type(command)
-        asked[kind] = asked.get(kind, 0) + 1
+        if kind in _COUNTED:
+            asked[kind] = asked.get(kind, 0) + 1
         refusal = _refuse_one(execution, command)
         if refusal is not None:
             return refusal
-    for counted, (pending, limit, name) in counts.items():
-        if counted in asked and pending + asked[counted] > limit:
+    for kind, number in asked.items():
+        pending, limit, name = _COUNTED[kind](state, limits)
+        if pending + number > limit:
             return Refusal(
                 f"PENDING_{name}_LIMIT_EXCEEDED",
-                f"{pending + asked[counted]} pending {name.lower().replace('_', ' ')} are more than the {limit} "
+                f"{pending + number} pending {name.lower().replace('_', ' ')} are more than the {limit} "
                 "that one run may have; start fewer at a time",
             )
     return None
+
+
+#: For commands of which only so many may be pending: how many are, how many may be, and what they are called.
+_COUNTED: dict[type, Callable[[ExecutionState, Limits], tuple[int, int, str]]] = {
+    cmd.ScheduleActivity: lambda state, limits: (len(state.activities), limits.pending_activities, "ACTIVITIES"),
+    cmd.StartChildWorkflow: lambda state, limits: (len(state.children), limits.pending_children, "CHILD_WORKFLOWS"),
+    cmd.SignalExternal: lambda state, limits: (len(state.external_signals), limits.pending_signals, "SIGNALS"),
+    cmd.RequestCancelExternal: lambda state, limits: (
+        len(state.external_cancels),
+        limits.pending_cancels,
+        "REQUEST_CANCEL",
+    ),
+}
 
 
 def _refuse_one(execution: Execution, command: cmd.Command) -> Refusal | None:
