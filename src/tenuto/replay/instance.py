@@ -286,7 +286,7 @@ class Instance:
         if isinstance(error, PayloadError):
             return False
         kinds = (*self.definition.failure_exception_types, *self.code.failure_exception_types)
-        return isinstance(error, FailureError | TimeoutError | asyncio.CancelledError | kinds)
+        return isinstance(error, (FailureError, TimeoutError, asyncio.CancelledError, *kinds))
 
     def cancel(self, reason: str) -> None:
         """A cancel request arrived."""
