@@ -178,7 +178,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        self.instance.report_loop_error(context)
+        # A future may be freed after the instance was; then nobody is left to be told.
+        if "instance" in self.__dict__:
+            self.instance.report_loop_error(context)
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         self.instance.report_loop_error(context)
