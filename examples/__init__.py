@@ -1,0 +1,1 @@
+"""Lessons: one short file each, run with `python -m examples.<name>`."""
