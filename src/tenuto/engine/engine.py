@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from typing import TypeVar
 
 from tenuto.engine import requests
 from tenuto.engine.batch import Batch, Visitor
@@ -33,12 +34,14 @@ from tenuto.history import activities, closing, deadlines, effects
 from tenuto.history.execution import Execution
 from tenuto.model import events as ev
 from tenuto.model import messages as msg
-from tenuto.model.errors import LeaseLostError, RPCError, RPCStatusCode, StoreError
+from tenuto.model.errors import LeaseLostError, RPCError, RPCStatusCode, StoreError, StoreOwnedError
 from tenuto.model.limits import Limits
 from tenuto.model.policies import ExecutionStatus
 from tenuto.store.protocol import Due, ExecutionRow, Store, StoredExecution
 
 logger = logging.getLogger("tenuto.engine")
+
+T = TypeVar("T")
 
 LEASE = 15.0
 #: Executions that are looked up and brought into memory at one go after a start.
@@ -159,7 +162,13 @@ class Engine:
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(LEASE / 3)
-            await self._renew()
+            try:
+                await self._renew()
+            except (LeaseLostError, StoreOwnedError):
+                raise
+            except StoreError as error:
+                # The epoch fences whatever is written meanwhile, so there is time to try again.
+                logger.warning("the lease could not be renewed, which is tried again: %s", error)
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
@@ -192,13 +201,15 @@ class Engine:
 
     async def _take_waiting(self, task_queue: str) -> None:
         # Adopting an execution offers all its tasks again, so it is enough to load each.
-        rows = await self.store.waiting_tasks(list(self.epochs), task_queue, RECOVERY_CHUNK)
+        rows = await self._patiently(lambda: self.store.waiting_tasks(list(self.epochs), task_queue, RECOVERY_CHUNK))
         while rows:
             for row in rows:
                 self.residents.visit(row.workflow_id, partial(self._take_parked, row.run_id, row.key))
             await self.pipeline.drain()
             await asyncio.sleep(0.01)
-            more = await self.store.waiting_tasks(list(self.epochs), task_queue, RECOVERY_CHUNK)
+            more = await self._patiently(
+                lambda: self.store.waiting_tasks(list(self.epochs), task_queue, RECOVERY_CHUNK)
+            )
             rows = [row for row in more if row not in set(rows)]
 
     def _take_parked(self, run_id: str, key: int, resident: Resident | None) -> None:
@@ -289,6 +300,8 @@ class Engine:
         if wake.kind:
             deadline = effects.Deadline(wake.at, effects.DeadlineKind(wake.kind), wake.key)
             deadlines.reach(resident.execution, deadline, self.clock.now())
+        else:
+            self._watch_deadlines(resident.execution)
         self.touch(resident)
 
     # -- decisions and their effects ---------------------------------------------------------------------------------
@@ -522,7 +535,7 @@ class Engine:
         async def fetch() -> None:
             await self.pipeline.drain()
             ref = ev.ExecutionRef(row.workflow_id, row.run_id)
-            then((await self.store.load([ref], closed_history=True))[0])
+            then((await self._patiently(lambda: self.store.load([ref], closed_history=True)))[0])
 
         self._plan_flush()
         self.spawn(fetch(), "read a closed run")
@@ -544,14 +557,17 @@ class Engine:
         """At first everything that was going on; then, for ever, what comes due within the horizon."""
         await self._take_up(after=None)
         while True:
-            await asyncio.sleep(HORIZON / SECOND / 3)
+            await self._pass_time(HORIZON // 3)
             await self._take_up(after=Due("", "", 0))
 
     async def _take_up(self, after: Due | None) -> None:
         partitions = list(self.epochs)
         while True:
             before = self.clock.now() + HORIZON
-            due = await self.store.due(partitions, before, after, RECOVERY_CHUNK)
+            place = after
+            due = await self._patiently(
+                lambda before=before, place=place: self.store.due(partitions, before, place, RECOVERY_CHUNK)
+            )
             for row in due:
                 if row.wake_at == 0:
                     self.residents.visit(row.workflow_id, self._look)
@@ -562,9 +578,39 @@ class Engine:
             after = due[-1]
             await self.pipeline.drain()
 
+    async def _pass_time(self, nanoseconds: int) -> None:
+        """Wait by the engine's clock, which a test may move."""
+        over = asyncio.get_running_loop().create_future()
+        alarm = self.clock.call_at(
+            self.clock.now() + nanoseconds, lambda: None if over.done() else over.set_result(None)
+        )
+        try:
+            await over
+        finally:
+            alarm.cancel()
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Read, again and again while the store fails: a disk that fails for a while must not stop the engine."""
+        while True:
+            try:
+                return await ask()
+            except StoreError as error:
+                logger.warning("the store could not be read, which is tried again: %s", error)
+                await asyncio.sleep(0.1)
+
     def _look(self, resident: Resident | None) -> None:
         if resident is not None and resident.execution is not None:
+            # If it was in memory all the time, a deadline may have come nearer than the horizon meanwhile.
+            self._watch_deadlines(resident.execution)
             self.touch(resident)
+
+    def _watch_deadlines(self, execution: Execution) -> None:
+        now = self.clock.now()
+        for deadline in list(execution.deadlines()):
+            if deadline.at <= now:
+                deadlines.reach(execution, deadline, now)
+            else:
+                execution.effects.append(deadline)
 
     def _adopt(self, resident: Resident) -> None:
         """An execution came into memory: see to all that is pending in it."""
@@ -579,11 +625,7 @@ class Engine:
                 activities.lose_attempt(execution, scheduled_event_id, now)
             elif activity.note.next_attempt_time is None or activity.note.next_attempt_time <= now:
                 execution.effects.append(effects.ActivityReady(scheduled_event_id))
-        for deadline in execution.deadlines():
-            if deadline.at <= now:
-                deadlines.reach(execution, deadline, now)
-            else:
-                execution.effects.append(deadline)
+        self._watch_deadlines(execution)
         self.touch(resident)
 
     # -- when a commit fails -----------------------------------------------------------------------------------------
@@ -622,5 +664,9 @@ class Engine:
         """Forget closed runs whose time is over, a few at a time."""
         while True:
             now = self.clock.now()
-            gone = await self.store.purge(now - int(self._retention * SECOND), now, 100)
+            try:
+                gone = await self.store.purge(now - int(self._retention * SECOND), now, 100)
+            except StoreError as error:
+                logger.warning("closed runs could not be purged, which is tried again: %s", error)
+                gone = 0
             await asyncio.sleep(0.1 if gone == 100 else 60)

@@ -1,0 +1,148 @@
+"""A store that fails when a test wants it to, or whose process dies.
+
+store = FaultyStore(open_store("sqlite:///orders.db"))
+store.fail("commit", 3, after=True)     # the third commit is written, but its answer gets lost
+store.die("commit", 5)                  # the process ends just before the fifth one is written
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+
+from tenuto.model.errors import StoreError
+from tenuto.model.events import ExecutionRef
+from tenuto.model.policies import ExecutionStatus
+from tenuto.store.protocol import (
+    Commit,
+    Due,
+    ExecutionFilter,
+    ExecutionRow,
+    InboxRow,
+    Store,
+    StoredExecution,
+    TaskRow,
+)
+
+__all__ = ["FaultyStore", "ProcessDiedError"]
+
+T = TypeVar("T")
+
+
+class ProcessDiedError(Exception):
+    """What a store answers from the moment at which its process is meant to have died. Not a `StoreError`, so that
+    nothing tries to go on."""
+
+
+class Fault(Struct, frozen=True):
+    """What happens at one call: it fails, before or after it was done, or the process dies there."""
+
+    after: bool
+    error: StoreError | None
+    """None: the process dies."""
+
+
+class FaultyStore:
+    """Does what `inner` does, but for the faults that were asked for. Implements `tenuto.store.protocol.Store`.
+
+    After `die` or `kill` it never changes the store again, whatever the engine still tries: what is left of the engine
+    can be taken down, and another one be opened on the same store, as after a real crash."""
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
+        self.url = inner.url
+        self.dead = False
+        #: How often each verb was called.
+        self.calls: Counter[str] = Counter()
+        #: Faults that have happened, as (verb, number of the call).
+        self.happened: list[tuple[str, int]] = []
+        self._faults: dict[tuple[str, int], Fault] = {}
+
+    def fail(self, verb: str, number: int, *, after: bool = False, error: StoreError | None = None) -> None:
+        """Let the `number`-th call of `verb` (from 1) raise `error`; with `after`, once it has done its work."""
+        self._faults[verb, number] = Fault(after, error or StoreError(f"injected: {verb} {number} failed"))
+
+    def fail_next(self, verb: str, *, after: bool = False, error: StoreError | None = None) -> None:
+        """Let the next call of `verb` fail."""
+        self.fail(verb, self.calls[verb] + 1, after=after, error=error)
+
+    def die(self, verb: str, number: int, *, after: bool = False) -> None:
+        """Let the process die at the `number`-th call of `verb`, before or after its work is done."""
+        self._faults[verb, number] = Fault(after, None)
+
+    def kill(self) -> None:
+        """Let the process die now."""
+        self.dead = True
+
+    async def _do(self, verb: str, work: Callable[[], Awaitable[T]]) -> T:
+        self._check_alive()
+        self.calls[verb] += 1
+        place = (verb, self.calls[verb])
+        fault = self._faults.pop(place, None)
+        if fault is None:
+            result = await work()
+            self._check_alive()
+            return result
+        self.happened.append(place)
+        if fault.after:
+            await work()
+        if fault.error is not None:
+            raise fault.error
+        self.kill()
+        raise ProcessDiedError(f"the process died at {verb} {place[1]}")
+
+    def _check_alive(self) -> None:
+        if self.dead:
+            raise ProcessDiedError("the process has died")
+
+    # -- the verbs -----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        await self._do("open", self.inner.open)
+
+    async def close(self) -> None:
+        # A dead process holds nothing either: its operating system sees to that.
+        await self.inner.close()
+
+    async def lease(self, owner: str, now: int, until: int) -> Mapping[int, int]:
+        return await self._do("lease", lambda: self.inner.lease(owner, now, until))
+
+    async def release(self, owner: str) -> None:
+        if not self.dead:
+            await self._do("release", lambda: self.inner.release(owner))
+
+    async def commit(self, commit: Commit) -> None:
+        await self._do("commit", lambda: self.inner.commit(commit))
+
+    async def load(self, refs: Sequence[ExecutionRef], *, closed_history: bool = False) -> list[StoredExecution | None]:
+        return await self._do("load", lambda: self.inner.load(refs, closed_history=closed_history))
+
+    async def due(self, partitions: Sequence[int], before: int, after: Due | None, limit: int) -> list[Due]:
+        return await self._do("due", lambda: self.inner.due(partitions, before, after, limit))
+
+    async def receive(self, partitions: Sequence[int], after: int, limit: int) -> list[InboxRow]:
+        return await self._do("receive", lambda: self.inner.receive(partitions, after, limit))
+
+    async def send(self, messages: Sequence[tuple[int, bytes]]) -> None:
+        await self._do("send", lambda: self.inner.send(messages))
+
+    async def answer(self, request_id: str) -> bytes | None:
+        return await self._do("answer", lambda: self.inner.answer(request_id))
+
+    async def waiting_tasks(self, partitions: Sequence[int], task_queue: str, limit: int) -> list[TaskRow]:
+        return await self._do("waiting_tasks", lambda: self.inner.waiting_tasks(partitions, task_queue, limit))
+
+    async def find(self, filter: ExecutionFilter, limit: int, offset: int) -> list[ExecutionRow]:
+        return await self._do("find", lambda: self.inner.find(filter, limit, offset))
+
+    async def count(self, filter: ExecutionFilter) -> dict[ExecutionStatus, int]:
+        return await self._do("count", lambda: self.inner.count(filter))
+
+    async def purge(self, closed_before: int, now: int, limit: int) -> int:
+        return await self._do("purge", lambda: self.inner.purge(closed_before, now, limit))
+
+    async def owner(self) -> str | None:
+        return await self._do("owner", self.inner.owner)
