@@ -564,10 +564,7 @@ class Engine:
         partitions = list(self.epochs)
         while True:
             before = self.clock.now() + HORIZON
-            place = after
-            due = await self._patiently(
-                lambda before=before, place=place: self.store.due(partitions, before, place, RECOVERY_CHUNK)
-            )
+            due = await self._patiently(partial(self.store.due, partitions, before, after, RECOVERY_CHUNK))
             for row in due:
                 if row.wake_at == 0:
                     self.residents.visit(row.workflow_id, self._look)

@@ -40,7 +40,8 @@ def _start(engine: Engine, resident: Resident | None, message: msg.Message, orig
         return refusal
     if resident is not None:
         if body.request_id == resident.row.request_id:
-            return msg.Started(resident.row.run_id, resident.row.first_run_id)
+            # Runs that continued or retried the first one carry its request id on.
+            return msg.Started(resident.row.first_run_id, resident.row.first_run_id)
         if resident.closed:
             refusal = _check_reuse(resident, body)
             if refusal is not None:

@@ -83,6 +83,7 @@ def continue_as_new(execution: Execution, command: cmd.ContinueAsNew, task: int,
         memo=old.memo if command.memo is None else command.memo,
         first_workflow_task_backoff=command.backoff_start_interval,
         identity=old.identity,
+        request_id=old.request_id,
     )
     event = ev.WorkflowExecutionContinuedAsNew(
         execution.next_event_id,
@@ -205,6 +206,7 @@ def _begin_retry(execution: Execution, new_run_id: str, failure: Failure, delay:
         memo=old.memo,
         first_workflow_task_backoff=delay,
         identity=old.identity,
+        request_id=old.request_id,
     )
     execution.effects.append(NewRun(new))
 

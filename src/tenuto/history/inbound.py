@@ -188,6 +188,8 @@ def _child_answer(
     event_id, key = execution.next_event_id, initiated.event_id
     workflow_id, workflow_type = initiated.workflow_id, initiated.workflow_type
     if isinstance(body, msg.ChildStarted):
+        if child.started_event_id:
+            return None
         return ev.ChildWorkflowExecutionStarted(event_id, now, key, workflow_id, body.run_id, workflow_type)
     if isinstance(body, msg.ChildStartFailed):
         return ev.StartChildWorkflowExecutionFailed(
