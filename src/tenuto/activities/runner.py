@@ -41,21 +41,29 @@ class Watcher(Protocol):
 class RunningAttempt:
     """One attempt; implements `tenuto.engine.hosts.Attempt`."""
 
-    __slots__ = ("call", "context", "is_async", "loop_task", "task")
+    __slots__ = ("begun", "call", "context", "is_async", "loop_task", "task")
 
     def __init__(self, task: ActivityTask, context: Context, is_async: bool) -> None:
         self.task = task
         self.context = context
         self.is_async = is_async
+        self.begun = False
         self.call: ThreadCall | None = None
         self.loop_task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """From here on the user's code runs. Raises CancelledError if nobody wants it any more."""
+        if self.context.cancel_reason is not None:
+            raise CancelledError("cancelled before it began")
+        self.begun = True
 
     def cancel(self, reason: str) -> None:
         """Ask it to stop: a coroutine is cancelled, a thread gets CancelledError thrown in, a process can't be told."""
         self.context.cancel(reason)
         if self.call is not None:
             self.call.cancel()
-        elif self.is_async and self.loop_task is not None:
+        elif self.is_async and self.begun and self.loop_task is not None:
+            # A task that is cancelled before its first step never takes one, so it could not report its end.
             self.loop_task.cancel()
 
 
@@ -132,6 +140,7 @@ class ActivityRunner:
             return ActivityFailed(_never_again(error, self._converter))
         try:
             current.set(attempt.context)
+            attempt.begin()
             if definition.is_async:
                 result = await function(*arguments)
             else:
