@@ -345,9 +345,7 @@ def time_ns() -> int:
 
 def random() -> _random.Random:
     """A random generator whose numbers are the same on every replay."""
-    this = _instance()
-    this.check_writable("random")
-    return this.random
+    return _instance().random()
 
 
 def uuid4() -> UUID:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -50,6 +49,40 @@ SPIN_LIMIT = 100_000
 class Instance:
     """Implements `tenuto.engine.hosts.WorkflowInstance`; `tenuto.workflow` calls the second half of its methods."""
 
+    # Thousands of these wait in memory at a time.
+    __slots__ = (
+        "_closing",
+        "_commands",
+        "_counter",
+        "_evicted",
+        "_fault",
+        "_jobs",
+        "_main",
+        "_outbox",
+        "_random",
+        "_round_started",
+        "_was_live",
+        "activities",
+        "awaiting",
+        "cancel_reason",
+        "children",
+        "code",
+        "conditions",
+        "continue_as_new_suggested",
+        "converter",
+        "definition",
+        "history_length",
+        "history_size",
+        "loop",
+        "now",
+        "object",
+        "read_only",
+        "replaying",
+        "started",
+        "timers",
+        "unfinished_handlers",
+    )
+
     def __init__(self, code: WorkflowCode, definition: WorkflowDefinition, started: ev.WorkflowExecutionStarted):
         self.code = code
         self.definition = definition
@@ -64,7 +97,7 @@ class Instance:
         self.history_length = 0
         self.history_size = 0
         self.continue_as_new_suggested = False
-        self.random = random.Random(started.original_run_id)
+        self._random: random.Random | None = None
         self.activities: dict[int, ActivityCall] = {}
         self.timers: dict[str, TimerCall] = {}
         self.children: dict[int, ChildCall] = {}
@@ -75,7 +108,7 @@ class Instance:
         self._round_started: ev.WorkflowTaskStarted | None = None
         self._jobs: list[ev.AnyEvent] = []
         self._commands: list[Pending] = []
-        self._outbox: deque[Pending] = deque()
+        self._outbox: list[Pending] = []
         self._was_live = False
         self._closing: cmd.Command | None = None
         self._fault: BaseException | None = None
@@ -155,7 +188,7 @@ class Instance:
                 self._jobs.append(event)
 
     def _recorded(self, event: ev.AnyEvent) -> None:
-        pending = self._outbox.popleft() if self._outbox else None
+        pending = self._outbox.pop(0) if self._outbox else None
         matching.match(event, pending)
         if pending is not None and pending.recorded is not None:
             recorded, pending.recorded = pending.recorded, None
@@ -405,9 +438,15 @@ class Instance:
         """Start a durable timer; returns what cancels it."""
         return TimerCall(self, str(self.next_number()), seconds, fire, summary).cancel
 
+    def random(self) -> random.Random:
+        """The run's own random numbers; made when they are asked for, because most runs never do."""
+        self.check_writable("random")
+        if self._random is None:
+            self._random = random.Random(self.started.original_run_id)
+        return self._random
+
     def uuid4(self) -> UUID:
-        self.check_writable("uuid4")
-        return UUID(bytes=self.random.getrandbits(128).to_bytes(16, "big"), version=4)
+        return UUID(bytes=self.random().getrandbits(128).to_bytes(16, "big"), version=4)
 
     def check_writable(self, what: str) -> None:
         if self.read_only:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from asyncio.events import _get_running_loop, _set_running_loop
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -78,7 +77,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self._ready: deque[Handle] = deque()
+        self._ready: list[Handle] = []
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def release(self) -> None:
@@ -91,9 +90,10 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         outer = _get_running_loop()
         _set_running_loop(self)
         try:
-            ready = self._ready
-            while ready:
-                ready.popleft().run()
+            while self._ready:
+                ready, self._ready = self._ready, []
+                for handle in ready:
+                    handle.run()
         finally:
             _set_running_loop(outer)
 
