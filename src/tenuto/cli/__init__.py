@@ -1,0 +1,1 @@
+"""The `tenuto` command, one file a verb group. `main` is the entry."""
