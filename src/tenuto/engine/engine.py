@@ -79,7 +79,7 @@ class Engine:
         self._served = False
         self._stopped = False
         self.residents = Residents(store, limits, new_run_id, self._adopt, self.spawn)
-        self.pipeline = Pipeline(store, self.epochs, self._committed, self._start_over)
+        self.pipeline = Pipeline(store, self.epochs, self._decide, self._committed, self._start_over)
         self.timers = Timers(clock, self._reached)
         self.dispatch = Dispatch(self)
         self.turns = Turns(self)
@@ -137,6 +137,7 @@ class Engine:
         logger.critical("the engine stops: %s", error, exc_info=error, extra={"action": "engine_failed"})
         self.failed.set_exception(error)
         self.failed.exception()
+        self.pipeline.close()
         self.residents.suspend()
         self._refuse_waiters(error)
 
@@ -243,9 +244,6 @@ class Engine:
         if answer is not None:
             self.answer(origin, message, answer)
 
-    def ask_again(self, resident: Resident | None, message: msg.Message, origin: Origin) -> None:
-        self.handle(resident, message, origin)
-
     def answer(self, origin: Origin, message: msg.Message, answer: msg.Answer) -> None:
         """Answer with the current batch, so not before all that the answer may rest on is on record."""
         future = origin.future
@@ -332,14 +330,18 @@ class Engine:
     def _flush(self) -> None:
         self._flush_planned = False
         try:
-            while self._ready:
-                resident = next(iter(self._ready))
-                del self._ready[resident]
-                self._advance(resident)
+            self._decide()
         except Exception as error:  # noqa: BLE001 - a fault of the engine itself: it must stop, visibly
             self._fail(error)
             return
         self.pipeline.offer()
+
+    def _decide(self) -> None:
+        """Let every execution to which something happened decide, and put what came of it into the batch."""
+        while self._ready:
+            resident = next(iter(self._ready))
+            del self._ready[resident]
+            self._advance(resident)
 
     def _advance(self, resident: Resident) -> None:
         execution = resident.execution
@@ -360,8 +362,7 @@ class Engine:
                 case effects.ActivityReady():
                     later.append(partial(self.dispatch.offer, resident, effect.scheduled_event_id))
                 case effects.Deadline():
-                    row = resident.row
-                    self.timers.add(row.workflow_id, row.run_id, effect, self.clock.now())
+                    self._watch(resident, effect)
                 case effects.Send():
                     self._send(effect.message)
                 case effects.ActivityCancelled():
@@ -382,6 +383,17 @@ class Engine:
                     requests.begin_run(self, effect.started)
                 case effects.RunClosed():
                     later.append(partial(self._run_closed, resident))
+
+    def _watch(self, resident: Resident, deadline: effects.Deadline) -> None:
+        """Come back at `deadline`. Of an attempt that runs here the deadline is kept however far it is: the execution may
+        leave memory meanwhile, with a stored wake-up that is only good for a restart."""
+        row = resident.row
+        horizon = self.clock.now() + HORIZON
+        if deadline.kind is effects.DeadlineKind.ACTIVITY:
+            assert isinstance(deadline.key, int)
+            if self.dispatch.running_task(row.run_id, deadline.key) is not None:
+                horizon = deadline.at + 1
+        self.timers.add(row.workflow_id, row.run_id, deadline, horizon)
 
     def _run_closed(self, resident: Resident) -> None:
         """The end of a run is on record: tell those who wait, and keep only its row."""
@@ -444,7 +456,8 @@ class Engine:
         if (state.task_pending or execution.updates_admitted) and self.turns.serves(resident.row.task_queue):
             return 0
         for pending in state.activities.values():
-            if self.dispatch.serves(pending.scheduled.task_queue):
+            ready = pending.note.next_attempt_time is None
+            if ready and self.dispatch.serves(pending.scheduled.task_queue):
                 return 0
         return min((deadline.at for deadline in execution.deadlines()), default=None)
 
@@ -466,10 +479,12 @@ class Engine:
         for resident in self.residents.oldest(self.residents.excess + 8):
             if self.residents.excess <= 0:
                 return
+            execution = resident.execution
             if not resident.clean or resident in self._ready:
                 continue
-            execution = resident.execution
             if execution is not None:
+                if execution.updates_admitted:
+                    continue
                 self._leaving = True
                 needed = self._wake_time(resident, execution)
                 self._leaving = False
@@ -483,20 +498,32 @@ class Engine:
 
     def reload(self, resident: Resident) -> None:
         """Read the execution again, code and all, as soon as the store has everything of it."""
-        self.when_clean(resident, lambda _: None)
+        waiting = dict(resident.execution.updates_admitted) if resident.execution is not None else {}
 
-    def when_clean(self, resident: Resident, visitor: Visitor) -> None:
+        def take_along(again: Resident | None) -> None:
+            if again is not None and again.execution is not None and again.row.run_id == resident.row.run_id:
+                again.execution.updates_admitted.update(waiting)
+                self.touch(again)
+
+        self.when_clean(resident, take_along)
+
+    def when_clean(self, resident: Resident, visitor: Visitor, origin: Origin = FROM_EXECUTION) -> None:
         """Visit the execution afresh once all that is known of it is on record."""
         if resident.execution is not None and (resident.execution.unwritten or resident.row_changed):
             self.batch.add(resident)
 
         def read_again() -> None:
-            if resident.clean:
+            if self.residents.get(resident.row.workflow_id) is not resident:
+                self.residents.visit(resident.row.workflow_id, visitor)
+            elif resident.clean:
                 self.residents.reload(resident, visitor)
             else:
-                self.when_clean(resident, visitor)
+                self.when_clean(resident, visitor, origin)
 
         self.batch.effects.append(read_again)
+        future = origin.future
+        if future is not None:
+            self.batch.failed.append(lambda error: None if future.done() else future.set_exception(error))
         self._plan_flush()
 
     def wait_closed(self, workflow_id: str, run_id: str) -> asyncio.Future[ev.AnyEvent | None]:
@@ -556,9 +583,15 @@ class Engine:
     async def _watch_due(self) -> None:
         """At first everything that was going on; then, for ever, what comes due within the horizon."""
         await self._take_up(after=None)
+        # Behind every row that is marked to be looked at after a restart: those are in memory, or run activities here.
+        behind = Due("", "~", 0)
         while True:
             await self._pass_time(HORIZON // 3)
-            await self._take_up(after=Due("", "", 0))
+            await self._take_up(behind)
+            for resident in self.residents.oldest(len(self.residents)):
+                if resident.execution is not None:
+                    for deadline in resident.execution.deadlines():
+                        self._watch(resident, deadline)
 
     async def _take_up(self, after: Due | None) -> None:
         partitions = list(self.epochs)
@@ -616,9 +649,12 @@ class Engine:
         now = self.clock.now()
         row = resident.row
         for scheduled_event_id, activity in list(execution.state.activities.items()):
-            if self.dispatch.runs(row.run_id, scheduled_event_id):
-                continue
-            if activity.note.started_time is not None:
+            task = self.dispatch.running_task(row.run_id, scheduled_event_id)
+            if task is not None:
+                # Its start may not have been on record when the execution left memory.
+                activity.note.attempt, activity.note.started_time = task.attempt, task.started_time
+                activity.note.next_attempt_time = None
+            elif activity.note.started_time is not None:
                 activities.lose_attempt(execution, scheduled_event_id, now)
             elif activity.note.next_attempt_time is None or activity.note.next_attempt_time <= now:
                 execution.effects.append(effects.ActivityReady(scheduled_event_id))

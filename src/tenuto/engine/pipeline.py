@@ -22,11 +22,14 @@ class Pipeline:
         self,
         store: Store,
         epochs: dict[int, int],
+        gather: Callable[[], None],
         on_committed: Callable[[Batch], None],
         on_failure: Callable[[list[Batch], StoreError], Awaitable[None]],
     ) -> None:
         self._store = store
         self._epochs = epochs
+        self._gather = gather
+        self._closed = False
         self._on_committed = on_committed
         self._on_failure = on_failure
         self._work = asyncio.Event()
@@ -44,16 +47,23 @@ class Pipeline:
         """Wait until everything offered so far is written."""
         await self._idle.wait()
 
+    def close(self) -> None:
+        """Write nothing any more: what was decided last can't be trusted."""
+        self._closed = True
+
     async def run(self) -> None:
         """Write batches for ever; ends only with an error that is not the store's."""
         while True:
             await self._work.wait()
             self._work.clear()
-            while self.batch:
+            while self.batch and not self._closed:
                 await self._write()
             self._idle.set()
 
     async def _write(self) -> None:
+        # An answer or an effect may be in the batch whose facts wait for the next turn of the loop to be decided on: the
+        # batch must have both, or the answer would be given before its facts are on record.
+        self._gather()
         batch, self.batch = self.batch, Batch()
         commit = batch.seal(self._epochs)
         try:
