@@ -230,11 +230,18 @@ class Execution:
         run_end = self.run_deadline()
         if run_end is not None:
             yield Deadline(run_end, DeadlineKind.RUN)
-        if not state.task_pending and state.last_event_id == 1:
+        if self.awaits_first_task:
             first_task = state.started.time + nanoseconds(state.started.first_workflow_task_backoff)
             yield Deadline(first_task, DeadlineKind.WORKFLOW_TASK)
         elif state.task_pending and self.task_retry_time:
             yield Deadline(self.task_retry_time, DeadlineKind.WORKFLOW_TASK)
+
+    @property
+    def awaits_first_task(self) -> bool:
+        """Is it the start delay, or the back-off of a retried run, that keeps the code from beginning?"""
+        state = self.state
+        # With a signal in the start the run has two events; whatever arrives later schedules a task.
+        return state.started.first_workflow_task_backoff > 0 and state.last_event_id < 3 and not state.task_pending
 
     def run_deadline(self) -> int | None:
         """When the run times out, if it does: the earlier of its own limit and that of the whole chain."""

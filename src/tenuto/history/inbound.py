@@ -18,12 +18,12 @@ def begin(execution: Execution, started: ev.WorkflowExecutionStarted, signal: ms
         _write_signal(execution, signal, started.time)
     if started.first_workflow_task_backoff <= 0:
         execution.schedule_task(started.time)
+    execution.effects.extend(execution.deadlines())
 
 
 def first_task_due(execution: Execution, now: int) -> None:
     """The start delay or the back-off of a retried run is over."""
-    backoff = execution.state.started.first_workflow_task_backoff
-    if backoff > 0 and execution.state.last_event_id < 3:
+    if execution.awaits_first_task:
         execution.schedule_task(now)
 
 
