@@ -120,9 +120,10 @@ class Dispatch:
             if running.host is host and running.attempt is not None
         ]
 
-    def runs(self, run_id: str, scheduled_event_id: int) -> bool:
-        """Is an attempt of this activity running in this process?"""
-        return (run_id, scheduled_event_id) in self._running
+    def running_task(self, run_id: str, scheduled_event_id: int) -> ActivityTask | None:
+        """The attempt of this activity that runs in this process, if one does."""
+        running = self._running.get((run_id, scheduled_event_id))
+        return None if running is None else running.task
 
     def offer(self, resident: Resident, scheduled_event_id: int) -> None:
         """An attempt may start: start it, let it queue for a slot, or leave it in the store for a worker elsewhere."""

@@ -630,8 +630,6 @@ class Engine:
 
     def _look(self, resident: Resident | None) -> None:
         if resident is not None and resident.execution is not None:
-            # If it was in memory all the time, a deadline may have come nearer than the horizon meanwhile.
-            self._watch_deadlines(resident.execution)
             self.touch(resident)
 
     def _watch_deadlines(self, execution: Execution) -> None:

@@ -43,7 +43,7 @@ class Queries:
         self._engine.settle(resident)
         if resident.execution is None or resident.execution.state.closed or not resident.rebuildable:
             # It closed just now, or has to be read again: ask anew once that is on record.
-            self._engine.when_clean(resident, lambda again: self._engine.ask_again(again, message, origin))
+            self._engine.when_clean(resident, lambda again: self._engine.handle(again, message, origin), origin)
             return None
         if resident.execution.task_failure is not None and resident.instance is None:
             return msg.Refused(

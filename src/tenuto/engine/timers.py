@@ -36,9 +36,9 @@ class Timers:
         self._alarm: Cancellable | None = None
         self._alarm_at = 0
 
-    def add(self, workflow_id: str, run_id: str, deadline: Deadline, now: int) -> None:
-        """Watch for `deadline` if it lies before the horizon."""
-        if deadline.at < now + HORIZON:
+    def add(self, workflow_id: str, run_id: str, deadline: Deadline, horizon: int) -> None:
+        """Watch for `deadline` if it lies before `horizon`."""
+        if deadline.at < horizon:
             self.push(Wake(deadline.at, workflow_id, run_id, deadline.kind, deadline.key))
 
     def push(self, wake: Wake) -> None:
