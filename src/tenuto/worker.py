@@ -155,6 +155,7 @@ class Worker:
         engine.leave(self.task_queue)
         await self._finish_activities(engine)
         await self._client.gateway.release()
+        self._workflows.watchdog.stop()
         if self._own_executor is not None:
             self._own_executor.shutdown(wait=False, cancel_futures=True)
 

@@ -23,7 +23,7 @@ from tenuto.model import events as ev
 from tenuto.model.failures import Failure
 from tenuto.model.limits import Limits
 from tenuto.model.messages import Update
-from tenuto.model.tasks import AttemptNote
+from tenuto.model.tasks import TASK_TIMED_OUT, AttemptNote
 
 #: A workflow task that keeps failing is tried again after 1 s, 2 s, 4 s ... up to this many seconds.
 LONGEST_TASK_BACKOFF = 600.0
@@ -172,7 +172,12 @@ class Execution:
         attempt = self.state.task_attempt
         if attempt == 1:
             scheduled, started = self.write_task_started(now, identity)
-            self.append(ev.WorkflowTaskFailed(self.next_event_id, now, scheduled, started, cause, failure, identity))
+            if cause == TASK_TIMED_OUT:
+                self.append(ev.WorkflowTaskTimedOut(self.next_event_id, now, scheduled, started))
+            else:
+                self.append(
+                    ev.WorkflowTaskFailed(self.next_event_id, now, scheduled, started, cause, failure, identity)
+                )
         else:
             self.task_started = None
             self.state.task_attempt = attempt + 1

@@ -26,6 +26,10 @@ class WorkflowTaskDone(Struct, gc=False):
     commands: list[Command]
 
 
+#: The cause of a broken task that took longer than its time limit.
+TASK_TIMED_OUT = "TASK_TIMED_OUT"
+
+
 class WorkflowTaskBroken(Struct, gc=False):
     """The code could not make its decision: a bug, a missing type, or code that doesn't match the history."""
 

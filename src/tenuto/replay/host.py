@@ -9,6 +9,7 @@ from tenuto.converter import DataConverter
 from tenuto.model.events import WorkflowExecutionStarted
 from tenuto.replay.definition import WorkflowDefinition
 from tenuto.replay.instance import Instance, Missing
+from tenuto.replay.watchdog import Watchdog
 
 
 class WorkflowCode:
@@ -24,6 +25,7 @@ class WorkflowCode:
         self.converter = converter
         self.identity = identity
         self.failure_exception_types = failure_exception_types
+        self.watchdog = Watchdog()
         self._definitions: dict[str, WorkflowDefinition] = {}
         for workflow in workflows:
             definition = WorkflowDefinition.of(workflow)

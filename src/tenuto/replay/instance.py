@@ -13,9 +13,10 @@ import logging
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from tenuto.durations import seconds_of
 from tenuto.exceptions import FailureError, is_cancelled_exception
 from tenuto.failures import from_failure, to_failure
 from tenuto.model import commands as cmd
@@ -24,7 +25,7 @@ from tenuto.model import messages as msg
 from tenuto.model.errors import PayloadError
 from tenuto.model.failures import ApplicationFailure, Failure
 from tenuto.model.payloads import Payload
-from tenuto.model.tasks import WorkflowTask, WorkflowTaskBroken, WorkflowTaskDone
+from tenuto.model.tasks import TASK_TIMED_OUT, WorkflowTask, WorkflowTaskBroken, WorkflowTaskDone
 from tenuto.replay import matching, resolutions
 from tenuto.replay.calls import ActivityCall, Answerable, ChildCall, TimerCall
 from tenuto.replay.errors import (
@@ -35,11 +36,13 @@ from tenuto.replay.errors import (
 )
 from tenuto.replay.loop import WorkflowLoop
 from tenuto.replay.matching import NondeterminismError, Pending
+from tenuto.replay.watchdog import RunsTooLongError
 
 if TYPE_CHECKING:
     from tenuto.replay.definition import Handler, WorkflowDefinition
     from tenuto.replay.host import WorkflowCode
 
+T = TypeVar("T")
 logger = logging.getLogger("tenuto.workflow")
 
 #: Turns of the ready queue in one round. Code that needs more spins without waiting for anything.
@@ -119,11 +122,10 @@ class Instance:
 
     def feed(self, events: list[ev.AnyEvent]) -> WorkflowTaskBroken | None:
         """Show it further history; replays the rounds in it."""
-        try:
-            self._walk(events)
-        except Exception as error:  # noqa: BLE001 - whatever the user's code raises
-            return self._broken(error)
-        return None
+        if not events:
+            return None
+        broken = self._guarded(lambda: self._walk(events))
+        return broken if isinstance(broken, WorkflowTaskBroken) else None
 
     def activate(self, task: WorkflowTask) -> WorkflowTaskDone | WorkflowTaskBroken:
         """Decide about all that it was shown."""
@@ -133,12 +135,25 @@ class Instance:
         self.history_size = task.history_size
         self.continue_as_new_suggested = task.continue_as_new_suggested
         self._was_live = True
+        commands = self._guarded(lambda: self._round(task.updates))
+        self.replaying = True
+        return commands if isinstance(commands, WorkflowTaskBroken) else WorkflowTaskDone(commands)
+
+    def _guarded(self, step: Callable[[], T]) -> T | WorkflowTaskBroken:
+        """Run code of the user's: what goes wrong in it, or takes too long, breaks this task and nothing else."""
+        watchdog = self.code.watchdog
+        watchdog.enter(self.started.task_timeout)
+        error: BaseException | None = None
         try:
-            return WorkflowTaskDone(self._round(task.updates))
-        except Exception as error:  # noqa: BLE001 - whatever the user's code raises
-            return self._broken(error)
-        finally:
-            self.replaying = True
+            result = step()
+        except (Exception, RunsTooLongError) as caught:  # noqa: BLE001 - whatever the user's code raises
+            error = caught
+        if watchdog.leave():
+            error = RunsTooLongError(
+                f"the code ran for more than {self.started.task_timeout:g} s (the task timeout) without waiting for "
+                "anything; what takes long belongs in an activity"
+            ).with_traceback(None if error is None else error.__traceback__)
+        return result if error is None else self._broken(error)
 
     def answer(self, query: msg.Query) -> msg.Outcome:
         """Run a query handler; it can't change anything."""
@@ -435,8 +450,8 @@ class Instance:
         return self._counter
 
     def start_timer(self, seconds: float, fire: Callable[[], None], summary: str | None = None) -> Callable[[], None]:
-        """Start a durable timer; returns what cancels it."""
-        return TimerCall(self, str(self.next_number()), seconds, fire, summary).cancel
+        """Start a durable timer; returns what cancels it. Raises ValueError for a time that never comes."""
+        return TimerCall(self, str(self.next_number()), seconds_of(seconds), fire, summary).cancel
 
     def random(self) -> random.Random:
         """The run's own random numbers; made when they are asked for, because most runs never do."""
@@ -469,7 +484,9 @@ class Instance:
             self.warn(f"{context.get('message')}: {context.get('exception')!r}")
 
     def _broken(self, error: BaseException) -> WorkflowTaskBroken:
-        if isinstance(error, NondeterminismError):
+        if isinstance(error, RunsTooLongError):
+            cause = TASK_TIMED_OUT
+        elif isinstance(error, NondeterminismError):
             cause = "NON_DETERMINISTIC_ERROR"
         else:
             cause = "WORKFLOW_WORKER_UNHANDLED_FAILURE"
