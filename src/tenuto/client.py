@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tenuto.common import (
     QueryRejectCondition,
@@ -29,7 +29,6 @@ from tenuto.engine.clock import Clock, SystemClock
 from tenuto.engine.gateway import Gateway, not_found
 from tenuto.engine.ids import id_source
 from tenuto.exceptions import WorkflowAlreadyStartedError
-from tenuto.export import WorkflowHistory
 from tenuto.failures import from_failure
 from tenuto.history.closing import next_run_id, result_of
 from tenuto.history.execution import Execution
@@ -42,6 +41,9 @@ from tenuto.model.policies import ExecutionStatus
 from tenuto.replay.definition import MARK, WorkflowDefinition
 from tenuto.store.protocol import ExecutionRow, StoredExecution
 from tenuto.store.urls import open_store
+
+if TYPE_CHECKING:
+    from tenuto.export import WorkflowHistory
 
 __all__ = [
     "Client",
@@ -66,6 +68,15 @@ T = TypeVar("T")
 Duration = timedelta | float | int
 WorkflowExecutionStatus = ExecutionStatus
 _UNSET: Any = object()
+
+
+def __getattr__(name: str) -> Any:
+    # The tables of the export form take as long to import as all the rest here, and few programs need them.
+    if name == "WorkflowHistory":
+        from tenuto.export import WorkflowHistory
+
+        return WorkflowHistory
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class WorkflowUpdateStage:
@@ -701,6 +712,8 @@ class WorkflowHandle(Generic[T]):
         stored = await self._client.gateway.load(target, history=True)
         if stored is None:
             raise not_found(target)
+        from tenuto.export import WorkflowHistory
+
         return WorkflowHistory(self._id, stored.events)
 
 

@@ -22,10 +22,11 @@ import logging
 import random as _random
 from asyncio.events import _get_running_loop
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
+
+from msgspec import Struct
 
 from tenuto.activities.definition import ActivityDefinition, resolve
 from tenuto.common import RetryPolicy, WorkflowIDReusePolicy
@@ -210,8 +211,7 @@ def _handler(
 # -- where the code is -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class ParentInfo:
+class ParentInfo(Struct, frozen=True):
     """The workflow that started this one as its child."""
 
     namespace: str
@@ -219,8 +219,7 @@ class ParentInfo:
     workflow_id: str
 
 
-@dataclass(frozen=True)
-class Info:
+class Info(Struct, frozen=True, kw_only=True):
     """What a run can know of itself."""
 
     attempt: int
@@ -461,7 +460,7 @@ async def execute_activity(activity: Callable[..., T], *arg: Any, **options: Any
 async def execute_activity(activity: str, *arg: Any, **options: Any) -> Any: ...
 
 
-async def execute_activity(  # type: ignore[misc]  # the overloads only say what comes back
+async def execute_activity(
     activity: Any,
     arg: Any = _UNSET,
     *,

@@ -6,9 +6,10 @@ import asyncio
 import threading
 from asyncio.events import _get_running_loop
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from tenuto.activities.heartbeats import Heartbeats
 from tenuto.converter import DataConverter
@@ -20,8 +21,7 @@ class NotInActivityError(TenutoError, RuntimeError):
     """A function of `tenuto.activity` was called outside an activity."""
 
 
-@dataclass(frozen=True)
-class Info:
+class Info(Struct, frozen=True, kw_only=True):
     """What an attempt can know of itself. `attempt` counts from 1."""
 
     activity_id: str
