@@ -11,17 +11,15 @@ An activity is ordinary code: it may do I/O, take long, fail. It runs at least o
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import logging
-import threading
 from asyncio.events import _get_running_loop
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
-from tenuto.activities.context import Info, NotInActivityError, context, current
+from tenuto.activities.context import Context, Info, NotInActivityError, context, current
 from tenuto.activities.definition import DEFINITION, NO_RETRY_POLICY, ActivityDefinition, ActivityOptions
 from tenuto.common import RetryPolicy
 from tenuto.durations import seconds_of
@@ -106,7 +104,8 @@ def _wrap(definition: ActivityDefinition, function: Callable[..., Any], method: 
 
         if options:
             raise TypeError(f"{definition.name} is an activity; a workflow calls it with positional arguments only")
-        return workflow.execute_activity(definition, args=arguments[skip:])
+        execute: Any = workflow.execute_activity  # which takes a definition as well as a function
+        return execute(definition, args=arguments[skip:])
 
     if definition.is_async:
 
@@ -165,16 +164,15 @@ def cancellation_reason() -> str | None:
 
 async def wait_for_cancelled() -> None:
     """Wait until somebody asks this attempt to stop (async activities)."""
-    cancelled = asyncio.Event()
-    context().wait_on(cancelled)
-    await cancelled.wait()
+    this = context()
+    if not isinstance(this, Context):
+        raise NotInActivityError("wait_for_cancelled() is for async activities; use wait_for_cancelled_sync()")
+    await this.wait_in_loop()
 
 
 def wait_for_cancelled_sync(timeout: Duration | None = None) -> None:
-    """Wait until somebody asks this attempt to stop, or for `timeout` seconds (activities in threads)."""
-    cancelled = threading.Event()
-    context().wait_on(cancelled)
-    cancelled.wait(None if timeout is None else seconds_of(timeout))
+    """Wait until somebody asks this attempt to stop, or for `timeout` seconds (activities that are plain functions)."""
+    context().wait_in_thread(None if timeout is None else seconds_of(timeout))
 
 
 class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):

@@ -156,6 +156,7 @@ class Worker:
         await self._finish_activities(engine)
         await self._client.gateway.release()
         self._workflows.watchdog.stop()
+        self._activities.close()
         if self._own_executor is not None:
             self._own_executor.shutdown(wait=False, cancel_futures=True)
 

@@ -7,7 +7,7 @@ import threading
 from asyncio.events import _get_running_loop
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -89,34 +89,42 @@ class Context:
         for waiter in self._waiters:
             waiter.set()
 
-    def wait_on(self, event: asyncio.Event | threading.Event) -> None:
-        """Set `event` when the attempt should stop."""
+    async def wait_in_loop(self) -> None:
+        """Return when the attempt should stop."""
+        event = asyncio.Event()
+        self._wait_on(event)
+        await event.wait()
+
+    def wait_in_thread(self, timeout: float | None) -> None:
+        """Return when the attempt should stop, or after `timeout` seconds."""
+        event = threading.Event()
+        self._wait_on(event)
+        event.wait(timeout)
+
+    def _wait_on(self, event: asyncio.Event | threading.Event) -> None:
         self._waiters.append(event)
         if self.cancel_reason is not None:
             event.set()
 
 
-class ContextElsewhere:
-    """The attempt in a process of a pool: it knows its info, and nothing reaches it or comes from it."""
+class AnyContext(Protocol):
+    """What an attempt knows of itself, wherever it runs."""
 
-    cancel_reason: str | None = None
+    @property
+    def info(self) -> Info: ...
 
-    def __init__(self, info: Info) -> None:
-        self.info = info
+    @property
+    def cancel_reason(self) -> str | None: ...
 
-    def heartbeat(self, details: tuple[Any, ...]) -> None:
-        raise RuntimeError(
-            "heartbeats can't be sent from a process pool; run this activity in threads, or let it be async"
-        )
+    def heartbeat(self, details: tuple[Any, ...]) -> None: ...
 
-    def wait_on(self, event: asyncio.Event | threading.Event) -> None:
-        raise RuntimeError("an activity in a process pool can't be told to stop; run it in threads, or let it be async")
+    def wait_in_thread(self, timeout: float | None) -> None: ...
 
 
-current: ContextVar[Context | ContextElsewhere] = ContextVar("tenuto activity")
+current: ContextVar[AnyContext] = ContextVar("tenuto activity")
 
 
-def context() -> Context | ContextElsewhere:
+def context() -> AnyContext:
     """The attempt that calls. Raises NotInActivityError outside one."""
     found = current.get(None)
     if found is None:

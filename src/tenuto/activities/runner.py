@@ -12,7 +12,8 @@ from tenuto.activities import definition as definitions
 from tenuto.activities.context import Context, current
 from tenuto.activities.definition import ActivityDefinition
 from tenuto.activities.heartbeats import Heartbeats
-from tenuto.activities.threads import ThreadCall, call_in_process, call_in_thread
+from tenuto.activities.processes import Bridge
+from tenuto.activities.threads import ThreadCall, call_in_thread
 from tenuto.converter import DataConverter
 from tenuto.exceptions import CancelledError
 from tenuto.failures import to_failure
@@ -85,6 +86,7 @@ class ActivityRunner:
         self.drained.set()
         self._converter = converter
         self._executor = executor
+        self._bridge: Bridge | None = None
         self._definitions: dict[str, tuple[ActivityDefinition, Callable[..., Any]]] = {}
         for function in activities:
             self._register(function)
@@ -157,10 +159,29 @@ class ActivityRunner:
     async def _call_elsewhere(self, attempt: RunningAttempt, function: Callable[..., Any], arguments: list[Any]) -> Any:
         """Run a plain function by the executor."""
         if isinstance(self._executor, ProcessPoolExecutor):
-            return await call_in_process(self._executor, function, arguments, attempt.context.info)
+            return await self._call_in_process(attempt, self._executor, function, arguments)
         attempt.call = ThreadCall()
         assert self._executor is not None
         return await call_in_thread(self._executor, attempt.call, function, arguments)
+
+    async def _call_in_process(
+        self,
+        attempt: RunningAttempt,
+        executor: ProcessPoolExecutor,
+        function: Callable[..., Any],
+        arguments: list[Any],
+    ) -> Any:
+        if self._bridge is None:
+            self._bridge = Bridge(asyncio.get_running_loop())
+        context = attempt.context
+        return await self._bridge.call(
+            executor, function, arguments, context.info, context.heartbeats, lambda: context.cancel_reason
+        )
+
+    def close(self) -> None:
+        """The worker has ended."""
+        if self._bridge is not None:
+            self._bridge.close()
 
     def _failed(self, attempt: RunningAttempt, error: BaseException) -> ActivityOutcome:
         reason = attempt.context.cancel_reason

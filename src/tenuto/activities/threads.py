@@ -1,4 +1,4 @@
-"""Activities that are plain functions, run by an executor: threads, or other processes."""
+"""Activities that are plain functions, run in threads."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import contextvars
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
-from tenuto.activities.context import ContextElsewhere, Info, current
 from tenuto.exceptions import CancelledError
 
 
@@ -53,15 +52,3 @@ async def call_in_thread(
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(executor, lambda: context.run(call.run, function, arguments))
-
-
-async def call_in_process(
-    executor: ProcessPoolExecutor, function: Callable[..., Any], arguments: Sequence[Any], info: Info
-) -> Any:
-    """Run `function`, which must be importable by name, in another process."""
-    return await asyncio.get_running_loop().run_in_executor(executor, _in_process, function, arguments, info)
-
-
-def _in_process(function: Callable[..., Any], arguments: Sequence[Any], info: Info) -> Any:
-    current.set(ContextElsewhere(info))
-    return function(*arguments)
