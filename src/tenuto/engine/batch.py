@@ -29,8 +29,8 @@ class Batch:
         self.effects: list[Callable[[], None]] = []
         #: To be called if it was not written: whoever waits for an acknowledgement must not get one.
         self.failed: list[Callable[[StoreError], None]] = []
-        #: Facts that nobody will report again, to be taken in anew if the commit fails.
-        self.redo: list[tuple[str, Visitor]] = []
+        #: To be called if the commit fails: facts that nobody else will report again.
+        self.redo: list[Callable[[], None]] = []
 
     def __bool__(self) -> bool:
         return bool(

@@ -49,11 +49,17 @@ class Running:
         self.attempt = None  # the two know each other: without this only the garbage collector would free them
         if self._dispatch.release(self):
             self._outcome = outcome
-            self._dispatch.engine.residents.visit(self.task.workflow_id, self.record)
+            self.report()
             self._dispatch.fill(self.task.task_queue)
+
+    def report(self) -> None:
+        """Bring the outcome to the execution, which may have to be loaded for it."""
+        self._dispatch.reported[self.key] = self
+        self._dispatch.engine.residents.visit(self.task.workflow_id, self.record)
 
     def record(self, resident: Resident | None) -> None:
         task, engine = self.task, self._dispatch.engine
+        self._dispatch.reported.pop(self.key, None)
         if resident is None or resident.execution is None or resident.row.run_id != task.run_id:
             return
         assert self._outcome is not None
@@ -65,7 +71,7 @@ class Running:
             engine.clock.now(),
             self.host.identity,
         ):
-            engine.batch.redo.append((task.workflow_id, self.record))
+            engine.batch.redo.append(self.report)
             engine.touch(resident)
 
     def beat(self, details: list[Payload]) -> None:
@@ -95,6 +101,8 @@ class Dispatch:
         self.engine = engine
         self._hosts: dict[str, ActivityHost] = {}
         self._running: dict[Key, Running] = {}
+        #: Attempts that have ended, whose outcome is on its way to an execution that is being loaded.
+        self.reported: dict[Key, Running] = {}
         self._in_use: dict[str, int] = {}
         self._queues: dict[str, deque[tuple[str, Key]]] = {}
         self._queued: set[Key] = set()
@@ -121,8 +129,9 @@ class Dispatch:
         ]
 
     def running_task(self, run_id: str, scheduled_event_id: int) -> ActivityTask | None:
-        """The attempt of this activity that runs in this process, if one does."""
-        running = self._running.get((run_id, scheduled_event_id))
+        """The attempt of this activity that runs in this process, or has just ended; None if there is none."""
+        key = (run_id, scheduled_event_id)
+        running = self._running.get(key) or self.reported.get(key)
         return None if running is None else running.task
 
     def offer(self, resident: Resident, scheduled_event_id: int) -> None:

@@ -180,8 +180,8 @@ class Engine:
         activities_host: ActivityHost | None,
         max_cached: int,
     ) -> None:
-        """A worker of this process serves `task_queue` from now on. With the first worker the engine takes up everything
-        that was going on; a later one gets the tasks that wait for it."""
+        """A worker of this process serves `task_queue` from now on. With the first worker the engine takes up
+        everything that was going on; a later one gets the tasks that wait for it."""
         if workflows is not None:
             self.turns.add_host(task_queue, workflows)
         if activities_host is not None:
@@ -331,7 +331,7 @@ class Engine:
         self._flush_planned = False
         try:
             self._decide()
-        except Exception as error:  # noqa: BLE001 - a fault of the engine itself: it must stop, visibly
+        except Exception as error:
             self._fail(error)
             return
         self.pipeline.offer()
@@ -385,8 +385,8 @@ class Engine:
                     later.append(partial(self._run_closed, resident))
 
     def _watch(self, resident: Resident, deadline: effects.Deadline) -> None:
-        """Come back at `deadline`. Of an attempt that runs here the deadline is kept however far it is: the execution may
-        leave memory meanwhile, with a stored wake-up that is only good for a restart."""
+        """Come back at `deadline`. Of an attempt that runs here the deadline is kept however far it is: the
+        execution may leave memory meanwhile, with a stored wake-up that is only good for a restart."""
         row = resident.row
         horizon = self.clock.now() + HORIZON
         if deadline.kind is effects.DeadlineKind.ACTIVITY:
@@ -680,8 +680,8 @@ class Engine:
         self._failures += 1
         await asyncio.sleep(min(0.05 * 2 ** min(self._failures - 1, 7), 5.0))
         for batch in lost:
-            for workflow_id, visitor in batch.redo:
-                self.residents.visit(workflow_id, visitor)
+            for report in batch.redo:
+                report()
         for run_id, waiters in list(self._closed_waiters.items()):
             del self._closed_waiters[run_id]
             for waiter in waiters:
