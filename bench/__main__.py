@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,8 @@ def compare(lines: list[Line], workdir: Path, quick: bool) -> list[str]:
         mine, theirs = line.read(our), line.read(peer)
         ratio = mine / theirs if line.more_is_better else theirs / mine
         settings = f"{peer['journal_mode']}/{peer['synchronous']}, {peer['api']}"
-        rows.append(
-            f"| {line.title} | {mine:.3g} {line.unit} | {theirs:.3g} {line.unit} | {ratio:.1f}x | {line.must} | {settings} |"
-        )
+        figures = f"{mine:.4g} {line.unit} | {theirs:.4g} {line.unit} | {ratio:.1f}x"
+        rows.append(f"| {line.title} | {figures} | {line.must} | {settings} |")
     return rows
 
 
@@ -136,7 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         workdir = Path(folder)
         text = [
-            f"Machine: {machine()}; {date.today()}{'; quick' if options.quick else ''}.",
+            f"Machine: {machine()}; {datetime.now(UTC):%Y-%m-%d}{'; quick' if options.quick else ''}.",
             "Tenuto: journal WAL, synchronous FULL. DBOS 3.4: as shipped, its settings in the last column.",
             "",
             "| | Tenuto | DBOS | ratio | goal | DBOS's journal/synchronous, API |",

@@ -74,8 +74,8 @@ def defn(
     """Declare a function or method, sync or async, as an activity.
 
     The options are what every call of it uses that says nothing else; durations are timedeltas or seconds. Called by
-    workflow code (`await charge(order)`) it is executed durably with these options; called anywhere else it is the plain
-    function. Raises TypeError for keyword-only arguments, ValueError for limits that are not positive."""
+    workflow code (`await charge(order)`) it is executed durably with these options; called anywhere else it is the
+    plain function. Raises TypeError for keyword-only arguments, ValueError for limits that are not positive."""
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         options = ActivityOptions(
@@ -147,7 +147,8 @@ def info() -> Info:
 
 def heartbeat(*details: Any) -> None:
     """Say that the attempt is alive. The next attempt finds the details of the last heartbeat in
-    `info().heartbeat_details`. Cheap: call it as often as you like. Raises PayloadError if the details can't be stored."""
+    `info().heartbeat_details`. Cheap: call it as often as you like. Raises PayloadError if the details can't be
+    stored."""
     context().heartbeat(details)
 
 

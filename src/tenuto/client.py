@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -209,7 +209,7 @@ class WorkflowExecutionCount:
 
 
 def _time(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(nanoseconds / 1e9, timezone.utc)
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
 
 def _row_fields(row: ExecutionRow, converter: DataConverter) -> dict[str, Any]:
@@ -539,7 +539,7 @@ class WorkflowHandle(Generic[T]):
             return await self._result(follow_runs)
         try:
             return await asyncio.wait_for(self._result(follow_runs), seconds_of(rpc_timeout))
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise RPCError(
                 f"workflow {self._id!r} has not ended within {rpc_timeout}", RPCStatusCode.DEADLINE_EXCEEDED
             ) from None

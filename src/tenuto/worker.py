@@ -30,7 +30,8 @@ logger = logging.getLogger("tenuto.worker")
 class Worker:
     """Serves one task queue with workflows and activities, in this process, until it is shut down.
 
-    - `max_cached_workflows`: how many executions stay in memory while they wait; others are brought back from the store.
+    - `max_cached_workflows`: how many executions stay in memory while they wait; others are brought back from the
+    store.
     - `max_concurrent_activities`: attempts that run at a time; more wait for a free slot.
     - `activity_executor`: where activities that are plain functions run: a thread pool (made if none is given) or a
       process pool.
@@ -161,8 +162,8 @@ class Worker:
             self._own_executor.shutdown(wait=False, cancel_futures=True)
 
     async def _finish_activities(self, engine: Engine) -> None:
-        """Wait for running attempts; after the grace they are cancelled, and an attempt that doesn't stop is left behind
-        and counts as lost."""
+        """Wait for running attempts; after the grace they are cancelled, and an attempt that doesn't stop is left
+        behind and counts as lost."""
         runner = self._activities
         if runner.running and self._grace:
             await _wait(runner.drained, self._grace)
@@ -180,6 +181,6 @@ async def _set(event: asyncio.Event) -> None:
 async def _wait(event: asyncio.Event, seconds: float) -> bool:
     try:
         await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         return False
     return True

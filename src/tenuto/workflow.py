@@ -10,8 +10,8 @@
             await workflow.sleep(timedelta(days=1))
             return await workflow.execute_activity(greet, name)
 
-Workflow code must be deterministic: what reaches out of it belongs in an activity, time, random numbers and ids come from
-here. `asyncio` works as usual, and where it waits, the wait is durable.
+Workflow code must be deterministic: what reaches out of it belongs in an activity, time, random numbers and ids come
+from here. `asyncio` works as usual, and where it waits, the wait is durable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import logging
 import random as _random
 from asyncio.events import _get_running_loop
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
 
@@ -353,7 +353,7 @@ def uuid4() -> UUID:
 
 
 def _datetime(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(nanoseconds / 1e9, timezone.utc)
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
@@ -742,8 +742,8 @@ def continue_as_new(
     retry_policy: RetryPolicy | None = None,
     memo: Mapping[str, Any] | None = None,
 ) -> Any:
-    """End this run and begin the next with a fresh history. Never returns: it raises ContinueAsNewError, which must leave
-    the run method (or the handler). What is not given stays as it is."""
+    """End this run and begin the next with a fresh history. Never returns: it raises ContinueAsNewError, which must
+    leave the run method (or the handler). What is not given stays as it is."""
     this = _instance()
     arguments = _arguments(arg, args)
     definition, name = (this.definition, None) if workflow is None else _resolve_workflow(workflow)

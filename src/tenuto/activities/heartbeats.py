@@ -1,4 +1,5 @@
-"""Heartbeats of one attempt, thinned out: the first goes at once, later ones a few times a second, the last never lost."""
+"""Heartbeats of one attempt, thinned out: the first goes at once, later ones a few times a second, the last never
+lost."""
 
 from __future__ import annotations
 

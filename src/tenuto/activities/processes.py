@@ -1,8 +1,8 @@
 """Activities that run in the processes of a pool: how they are called, beat, and learn that they should stop.
 
-A process of the pool reaches the worker over a local socket that only it knows the key of. It connects with the attempt's
-first heartbeat; each heartbeat is answered with the reason to stop, if there is one. When either side dies the
-connection does.
+A process of the pool reaches the worker over a local socket that only it knows the key of. It connects with the
+attempt's first heartbeat; each heartbeat is answered with the reason to stop, if there is one. When either side dies
+the connection does.
 """
 
 from __future__ import annotations

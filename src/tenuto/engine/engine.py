@@ -331,7 +331,7 @@ class Engine:
         self._flush_planned = False
         try:
             self._decide()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a fault of the engine itself: it must stop, visibly
             self._fail(error)
             return
         self.pipeline.offer()

@@ -103,7 +103,7 @@ class Gateway:
             return await self._engine.submit(msg.Message(target, body))
         try:
             return await asyncio.wait_for(self._request(target, body), timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             owner = await self.store.owner()
             raise RPCError(
                 f"no answer within {timeout:g} s for workflow {target.workflow_id!r} from the engine of "

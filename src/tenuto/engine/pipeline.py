@@ -61,8 +61,8 @@ class Pipeline:
             self._idle.set()
 
     async def _write(self) -> None:
-        # An answer or an effect may be in the batch whose facts wait for the next turn of the loop to be decided on: the
-        # batch must have both, or the answer would be given before its facts are on record.
+        # An answer or an effect may be in the batch whose facts wait for the next turn of the loop to be decided on:
+        # the batch must have both, or the answer would be given before its facts are on record.
         self._gather()
         batch, self.batch = self.batch, Batch()
         commit = batch.seal(self._epochs)

@@ -1,8 +1,8 @@
 """Stops workflow code that doesn't give control back.
 
-Workflow code runs on the worker's event loop, between two waits; if it loops for ever or blocks, everything in the process
-stands still. One thread looks at the clock, and throws `RunsTooLongError` into code that has run for longer than its task
-timeout.
+Workflow code runs on the worker's event loop, between two waits; if it loops for ever or blocks, everything in the
+process stands still. One thread looks at the clock, and throws `RunsTooLongError` into code that has run for longer
+than its task timeout.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class RunsTooLongError(BaseException):
 
 
 class Watchdog:
-    """Watches the one piece of workflow code that runs at a time on its thread. `enter` and `leave` cost next to nothing.
+    """Watches the one piece of workflow code that runs at a time on its thread. `enter` and `leave` cost next to
+    nothing.
 
     The thread starts with the first `enter` and ends with `stop`."""
 

@@ -1,12 +1,12 @@
 """What a store does: the verbs, and what each guarantees.
 
 A store keeps executions in a fixed number of partitions. An engine process leases partitions and is then the only one
-that may change what is in them: every `commit` names the epochs under which it was decided and is refused as a whole when
-one of them is no longer current. Everybody else only reads, and sends messages to a partition's inbox.
+that may change what is in them: every `commit` names the epochs under which it was decided and is refused as a whole
+when one of them is no longer current. Everybody else only reads, and sends messages to a partition's inbox.
 
-Times are nanoseconds since the epoch and always come from the caller. Every verb raises `StoreError` (or a subclass that
-says more) when the store can't do it, and then has changed nothing, except that a `commit` whose answer got lost may have
-been written.
+Times are nanoseconds since the epoch and always come from the caller. Every verb raises `StoreError` (or a subclass
+that says more) when the store can't do it, and then has changed nothing, except that a `commit` whose answer got
+lost may have been written.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class NoteRow(Struct, gc=False):
 
 
 class TaskRow(Struct, frozen=True, gc=False):
-    """A task that waits for a worker because no local one serves its queue. `key` is an activity's scheduled event id, 0
-    for a workflow task."""
+    """A task that waits for a worker because no local one serves its queue. `key` is an activity's scheduled event
+    id, 0 for a workflow task."""
 
     partition: int
     task_queue: str
@@ -184,8 +184,8 @@ class Store(Protocol):
         ...
 
     async def load(self, refs: Sequence[ExecutionRef], *, closed_history: bool = False) -> list[StoredExecution | None]:
-        """The runs that `refs` name (the latest of a workflow id where a ref has no run id), None for what there is not.
-        Sees every commit that was acknowledged before the call."""
+        """The runs that `refs` name (the latest of a workflow id where a ref has no run id), None for what there is
+        not. Sees every commit that was acknowledged before the call."""
         ...
 
     async def due(self, partitions: Sequence[int], before: int, after: Due | None, limit: int) -> list[Due]:
@@ -193,7 +193,8 @@ class Store(Protocol):
         ...
 
     async def receive(self, partitions: Sequence[int], after: int, limit: int) -> list[InboxRow]:
-        """Messages of these partitions with an id above `after`, oldest first. They stay until a commit removes them."""
+        """Messages of these partitions with an id above `after`, oldest first. They stay until a commit removes
+        them."""
         ...
 
     async def send(self, messages: Sequence[tuple[int, bytes]]) -> None:
