@@ -94,3 +94,24 @@ def _marked(cls: type[Any], kind: str) -> list[tuple[str, Callable[..., Any]]]:
             assert callable(function)
             found.append((mark[1], function))
     return found
+
+
+def resolve_workflow(workflow: Any) -> tuple[WorkflowDefinition | None, str]:
+    """The definition, as far as it is known here, and the type's name."""
+    if isinstance(workflow, str):
+        return None, workflow
+    definition = WorkflowDefinition.of_run(workflow)
+    if definition is None:
+        definition = WorkflowDefinition.of(workflow)
+    return definition, definition.name
+
+
+def handler_name(handler: str | Callable[..., Any], kind: str) -> str:
+    """The name of a signal, query or update that is given as a method or by name."""
+    if isinstance(handler, str):
+        return handler
+    mark = getattr(handler, MARK, None)
+    if mark is None or mark[0] != kind:
+        raise TypeError(f"{getattr(handler, '__qualname__', handler)!r} is not a @workflow.{kind} method")
+    name: str = mark[1]
+    return name

@@ -1,0 +1,1 @@
+"""What talks to executions, one file a subject; `tenuto.client` is the door."""
