@@ -41,6 +41,8 @@ def split(target: str) -> tuple[str, str | None]:
 
 def load(place: str) -> Code:
     """Import a file or a module. Raises CommandError if it isn't there or its own code fails."""
+    import tenuto.worker  # noqa: F401 - before the user's directory, in which a module may be called like one it needs
+
     module = _imported(place)
     holders = [module, *_own_modules(module)]
     workflows = _unique(thing for holder in holders for thing in vars(holder).values() if _is_workflow(thing))
@@ -93,9 +95,8 @@ def _import_file(path: Path) -> ModuleType:
     while (root / "__init__.py").exists():
         name, root = f"{root.name}.{name}", root.parent
     name = name.removesuffix(".__init__")
-    for folder in (str(root), str(path.parent)):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
     if _file_of(name) == path:
         return importlib.import_module(name)
     # The name belongs to another module, such as one of the standard library, or can't be imported at all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tenuto.cli.snapshot import look
-from tenuto.cli.timeline import Kind, Span, Timeline
+from tenuto.cli.timeline import Span, Timeline
 from tenuto.cli.timeline_view import ending, header, span_line, timeline_lines
 
 if TYPE_CHECKING:
@@ -21,21 +22,40 @@ if TYPE_CHECKING:
 PAUSE, SHARE = 0.15, 20.0
 
 
-class Progress:
-    """Shows a run from `begin` to `end`. Of a `resumed` run, what was over before is only counted."""
+class ProgressLog(logging.Handler):
+    """Warnings, as lines between what is shown. That the run itself is stuck is not said again: it is seen."""
 
-    def __init__(self, client: Client, workflow_id: str, run_id: str | None, *, resumed: bool) -> None:
+    def __init__(self, progress: Progress, workflow_id: str) -> None:
+        super().__init__(logging.WARNING)
+        self._progress = progress
+        self._id = workflow_id
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stuck = getattr(record, "action", "") == "workflow_task_failed"
+        if stuck and getattr(record, "workflow_id", "") == self._id:
+            return
+        self._progress.say(record.getMessage().partition("\n")[0])
+
+
+class Progress:
+    """Shows a run from `begin` to `end`; not what was over already when it was resumed from `before`."""
+
+    def __init__(self, client: Client, workflow_id: str, run_id: str | None, before: Timeline | None) -> None:
         self._client = client
         self._id = workflow_id
         self._run_id = run_id
-        self._resumed = resumed
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._said: dict[tuple[str, int], tuple[object, ...]] = {}
+        if before is not None:
+            over = [span for span in before.spans if not span.is_open]
+            self._said = {(before.run_id, span.event_id): _standing(span) for span in over}
+        self._log = ProgressLog(self, workflow_id)
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Show the run from now on."""
+        logging.getLogger("tenuto").addHandler(self._log)
         if self._live is not None:
             self._live.start()
         self._task = asyncio.create_task(self._watch())
@@ -51,6 +71,7 @@ class Progress:
         finally:
             if self._live is not None:
                 self._live.stop()
+            logging.getLogger("tenuto").removeHandler(self._log)
 
     def say(self, text: str) -> None:
         """A line between what is shown."""
@@ -86,17 +107,10 @@ class Progress:
 
     def _lines(self, timeline: Timeline, now: int) -> None:
         """Print what is new since the last look."""
-        first = not self._said
-        if first and self._resumed:
-            over = sum(not span.is_open and span.kind is Kind.ACTIVITY for span in timeline.spans)
-            self._print(Text(f"{over} finished {'activity is' if over == 1 else 'activities are'} not repeated"))
         for span in timeline.spans:
             key = (timeline.run_id, span.event_id)
-            state = (span.state, span.attempts, span.failure)
-            if self._said.get(key) == state:
-                continue
-            self._said[key] = state
-            if not (first and self._resumed and not span.is_open):
+            if self._said.get(key) != _standing(span):
+                self._said[key] = _standing(span)
                 self._say(timeline, span, now)
 
     def _say(self, timeline: Timeline, span: Span, now: int) -> None:
@@ -107,3 +121,8 @@ class Progress:
 
     def _print(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True, highlight=False)
+
+
+def _standing(span: Span) -> tuple[object, ...]:
+    """What is said again when it changes."""
+    return span.state, span.attempts, span.failure

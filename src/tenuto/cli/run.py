@@ -18,7 +18,8 @@ from tenuto.cli.values import arguments, plain, print_json
 
 if TYPE_CHECKING:
     from tenuto.cli.code import Code
-    from tenuto.client import Client, WorkflowExecutionDescription, WorkflowHandle
+    from tenuto.cli.timeline import Timeline
+    from tenuto.client import Client, WorkflowHandle
     from tenuto.replay.definition import WorkflowDefinition
     from tenuto.worker import Worker
 
@@ -92,7 +93,7 @@ async def execute(job: Job, target: str, db: str) -> Exit:
     """Run the job and print its result. Returns the exit code, or raises what the workflow failed with."""
     async with connected(db, create=True) as client:
         before = await _known(client, job)
-        if before is not None and before.status.name == "COMPLETED":
+        if before is not None and before.outcome == "COMPLETED":
             say(f"{job.id} is completed already (run {before.run_id}); this is its result")
             print_json(await _result(client.get_workflow_handle(job.id, result_type=_raw())))
             return Exit.OK
@@ -105,26 +106,25 @@ async def execute(job: Job, target: str, db: str) -> Exit:
     return Exit.OK
 
 
-async def _known(client: Client, job: Job) -> WorkflowExecutionDescription | None:
+async def _known(client: Client, job: Job) -> Timeline | None:
     """The latest run of the id, if there is one. Raises CommandError if it is a running one that is not the job's."""
+    from tenuto.cli.snapshot import look
     from tenuto.model.errors import RPCError, RPCStatusCode
 
     try:
-        before = await client.get_workflow_handle(job.id).describe()
+        _, before = await look(client, job.id)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
         return None
     if before.workflow_type != job.definition.name:
         raise CommandError(f"the id {job.id!r} belongs to a {before.workflow_type}, not to a {job.definition.name}")
-    if before.status.name == "RUNNING" and before.task_queue != job.task_queue:
+    if before.ended is None and before.task_queue != job.task_queue:
         raise CommandError(f"{job.id!r} is on another task queue; add --task-queue {shlex.quote(before.task_queue)}")
     return before
 
 
-async def _serve(
-    client: Client, job: Job, before: WorkflowExecutionDescription | None, stop: asyncio.Event
-) -> tuple[Any, ...]:
+async def _serve(client: Client, job: Job, before: Timeline | None, stop: asyncio.Event) -> tuple[Any, ...]:
     """Start the workflow, or attach to the one that runs, and serve it. Returns (result,), or () if stopped before."""
     from tenuto.cli.progress import Progress
 
@@ -132,8 +132,8 @@ async def _serve(
     try:
         async with _worker(client, job):
             handle = await _start(client, job)
-            progress = Progress(client, job.id, handle.result_run_id, resumed=_is_open(before))
-            progress.say(await _welcome(client, job, before))
+            progress = Progress(client, job.id, handle.result_run_id, before)
+            progress.say(_welcome(client, job, before))
             await progress.begin()
             result = asyncio.create_task(_result(handle))
             stopped = asyncio.create_task(stop.wait())
@@ -183,20 +183,17 @@ async def _result(handle: WorkflowHandle[Any]) -> Any:
     return None if value is None else plain(value.payload)
 
 
-async def _welcome(client: Client, job: Job, before: WorkflowExecutionDescription | None) -> str:
+def _welcome(client: Client, job: Job, before: Timeline | None) -> str:
     """What happens now: a start, a resumption, or another run after a failure."""
+    name = f"{job.definition.name} {job.id}"
     if before is None:
-        return f"{job.definition.name} {job.id} is started"
-    if not _is_open(before):
-        return f"{job.definition.name} {job.id} is run anew; the last run ended {before.status.name}"
-    history = await client.get_workflow_handle(job.id, run_id=before.run_id).fetch_history()
-    given = client.data_converter.encode_all(job.arguments)
-    other = "" if getattr(history.events[0], "input", given) == given else "; it keeps the input it was started with"
-    return f"{job.definition.name} {job.id} goes on{other}"
-
-
-def _is_open(before: WorkflowExecutionDescription | None) -> bool:
-    return before is not None and before.status.name == "RUNNING"
+        return f"{name} is started"
+    if before.ended is not None:
+        return f"{name} is run anew; the last run ended {before.outcome}"
+    over = sum(not span.is_open and span.kind.value == "activity" for span in before.spans)
+    kept = f"{over} finished {'activity is' if over == 1 else 'activities are'} not repeated"
+    same = client.data_converter.encode_all(job.arguments) == before.input
+    return f"{name} goes on; {kept}" + ("" if same else "; it keeps the input that it was started with")
 
 
 def _raw() -> Any:

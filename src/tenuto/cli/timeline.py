@@ -88,6 +88,7 @@ class Timeline:
     workflow_type: str
     task_queue: str
     began: int
+    input: list[Payload]
     state: State = State.RUNNING
     outcome: str = "RUNNING"
     ended: int | None = None
@@ -160,7 +161,12 @@ class _Builder:
 
     def __init__(self, started: ev.WorkflowExecutionStarted) -> None:
         self.timeline = Timeline(
-            started.workflow_id, started.run_id, started.workflow_type, started.task_queue, started.time
+            started.workflow_id,
+            started.run_id,
+            started.workflow_type,
+            started.task_queue,
+            started.time,
+            started.input,
         )
         self._by_event: dict[int, Span] = {}
         self._problem: Span | None = None
