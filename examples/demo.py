@@ -10,6 +10,7 @@ do to the world outside is written to a ledger file that no engine knows of, so 
 """
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -313,4 +314,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["worker"]:
         asyncio.run(serve(Files(Path(sys.argv[2]))))
     else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal that doesn't know a sign shows another
         sys.exit(asyncio.run(main()))

@@ -1,5 +1,6 @@
 """`make demo` shows what it promises, and says so with its exit code."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,3 +18,15 @@ def test_the_demo_keeps_its_promises() -> None:
     assert done.stdout.count("kept") == 7
     assert "BROKEN" not in done.stdout
     assert "All as promised" in done.stdout
+
+
+def test_a_terminal_without_unicode_will_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.demo"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
