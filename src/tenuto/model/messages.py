@@ -6,6 +6,8 @@ every type here is storable.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec import Struct
 
@@ -202,3 +204,23 @@ def decode_message(data: bytes) -> Message:
 
 def decode_answer(data: bytes) -> Answer:
     return _answers.decode(data)
+
+
+def check(message: Message) -> None:
+    """Raise TypeError if a value is not of its type, before anybody else stumbles over it: stored, such a message could
+    not be read again, and would stop every engine that takes it from the inbox."""
+    try:
+        _messages.decode(_encoder.encode(message))
+    except msgspec.ValidationError as error:
+        raise TypeError(f"{_place(message, str(error))}: {str(error).partition(' - at')[0]}") from None
+
+
+def _place(message: Message, error: str) -> str:
+    """The name of the field that `error` speaks of by its position."""
+    whole = re.search(r"\$\[(\d)\](?:\[(\d+)\])?", error)
+    if whole is None:
+        return type(message.body).__name__
+    if whole[1] == "0":
+        return ("workflow_id", "run_id")[int(whole[2] or 0)]
+    names = ("kind", *type(message.body).__struct_fields__)  # the tag comes first
+    return names[int(whole[2] or 0)]
