@@ -98,7 +98,8 @@ class Gateway:
 
     async def request(self, target: ExecutionRef, body: msg.Body, timeout: float | None = None) -> msg.Answer:
         """Carry out a request; the answer is on record when it comes. Raises RPCError (DEADLINE_EXCEEDED) after
-        `timeout` seconds; the request may then still be carried out."""
+        `timeout` seconds; the request may then still be carried out. Raises TypeError for values of a wrong type."""
+        msg.check(msg.Message(target, body))
         if self._engine is not None and timeout is None:
             return await self._engine.submit(msg.Message(target, body))
         try:
