@@ -24,7 +24,7 @@ from tests.support.history_checker import check_history
 ROOT = Path(__file__).parents[2]
 KILLS = 10
 SEEDS = range(6)
-#: Seconds from the start of its work until a process is killed. The earliest kills find it recovering from the one before.
+#: Seconds of work until a process is killed. The earliest kills find it recovering from the one before.
 SOONEST, LATEST = 0.005, 0.12
 
 
@@ -107,7 +107,7 @@ def test_enough_kills() -> None:
 
 
 async def test_a_damaged_end_of_the_log_is_no_commit(tmp_path: Path) -> None:
-    """A write-ahead log cut off in the midst of a commit, as a loss of power leaves it, loses that commit and no other."""
+    """A write-ahead log cut off in the midst of a commit, as a loss of power leaves it, loses no other."""
     database, ledger = tmp_path / "mixed.db", tmp_path / "ledger"
     assert kill(database, ledger, 0.1)
     log = database.with_name("mixed.db-wal")
