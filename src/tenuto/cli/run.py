@@ -203,6 +203,8 @@ def _raw() -> Any:
 
 
 def _how_to_go_on(job: Job, target: str, db: str) -> str:
+    if db.startswith("memory:"):
+        return f"{db} keeps nothing, so the next run begins anew"
     if job.named:
         return "run the same command to go on"
     words = ["tenuto", "run", target, "--id", job.id, "--db", db]
