@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct
 
 from tenuto.model.events import ExecutionRef, Memo
@@ -127,3 +128,29 @@ Command = (
 )
 
 CLOSING_COMMANDS = (CompleteWorkflow, FailWorkflow, CancelWorkflow, ContinueAsNew)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[type, msgspec.msgpack.Decoder[Command]] = {
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (ScheduleActivity, StartTimer, StartChildWorkflow, SignalExternal, RequestCancelExternal, ContinueAsNew)
+}
+
+
+def check(command: Command) -> None:
+    """Raise TypeError if a value that a user gave is not of its type: recorded, it could not be read again."""
+    kind = type(command)
+    # Two kinds are given so often that asking them is worth a line each.
+    if kind is ScheduleActivity:
+        if type(command.activity_id) is type(command.task_queue) is str and type(command.summary) in _TEXT:  # type: ignore[union-attr]
+            return
+    elif kind is StartTimer and type(command.summary) in _TEXT:  # type: ignore[union-attr]
+        return
+    decoder = _decoders.get(kind)
+    if decoder is not None:
+        try:
+            decoder.decode(_encoder.encode(command))
+        except msgspec.ValidationError as error:
+            raise TypeError(f"{kind.__name__}: {error}") from None
+
+
+_TEXT = (str, type(None))

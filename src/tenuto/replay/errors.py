@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenuto.model.commands import ContinueAsNew
+from tenuto.model.commands import ContinueAsNew, check
 from tenuto.model.errors import TenutoError
 
 
@@ -21,6 +21,7 @@ class ContinueAsNewError(BaseException):
     BaseException so that `except Exception` does."""
 
     def __init__(self, command: ContinueAsNew) -> None:
+        check(command)
         super().__init__("workflow.continue_as_new() must be allowed to leave the workflow's run method")
         self.command = command
 

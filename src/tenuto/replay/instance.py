@@ -433,11 +433,12 @@ class Instance:
     # -- for the code, through `tenuto.workflow` -----------------------------------------------------------------------
 
     def command(self, command: cmd.Command, recorded: Callable[[Any], None] | None = None) -> Pending:
-        """Give a command. Raises ReadOnlyContextError in queries and validators."""
+        """Give a command. Raises ReadOnlyContextError in queries and validators, TypeError for wrong values."""
         if self.read_only:
             raise ReadOnlyContextError("queries and validators must not start or change anything")
         if self._evicted:
             raise InstanceEvictedError
+        cmd.check(command)
         pending = Pending(command, recorded)
         if self.replaying:
             pending.line = matching.calling_line()

@@ -151,6 +151,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
         **_: Any,
     ) -> asyncio.Task[T]:
+        if self.instance.read_only:  # a task of a query would run when the code goes on, and be missing on replay
+            coro.close()
+            self.instance.check_writable("tasks")
         task = asyncio.Task(coro, loop=self, name=name or "", context=context)
         self.adopt(task)
         return task
