@@ -50,6 +50,7 @@ class Pipeline:
     def close(self) -> None:
         """Write nothing any more: what was decided last can't be trusted."""
         self._closed = True
+        self._idle.set()  # whoever waits for the rest to be written would wait for ever
 
     async def run(self) -> None:
         """Write batches for ever; ends only with an error that is not the store's."""
