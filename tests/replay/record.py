@@ -2,8 +2,8 @@
 
     python -m tests.replay.record [SCENARIO ...]
 
-Record anew only what is missing. A recording stands for executions that users have on disk: a change of the code that can't
-replay it is a change that breaks them.
+Record anew only what is missing. A recording stands for executions that users have on disk: a change of the code that
+can't replay it is a change that breaks them.
 """
 
 from __future__ import annotations
