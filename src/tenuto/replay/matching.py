@@ -16,6 +16,7 @@ from tenuto.model import commands as cmd
 from tenuto.model import events as ev
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LOOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "loop.py")
 _ASYNCIO = os.path.dirname(os.path.abspath(sys.modules["asyncio"].__file__ or "")) + os.sep
 
 
@@ -97,10 +98,13 @@ def unrecorded(pending: Pending, event: ev.AnyEvent) -> NondeterminismError:
 
 
 def calling_line() -> str | None:
-    """Where in the user's code the current command comes from, as `file:line in function`."""
+    """Where in the user's code the current command comes from, as `file:line in function`; None if no code of the user
+    is at work, as in `asyncio.create_task(asyncio.sleep(1))`."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
+        if code.co_name in ("drain", "enter") and code.co_filename == _LOOP:
+            return None  # what lies above runs the workflow, and is none of its code
         if not code.co_filename.startswith((_OURS, _ASYNCIO)):
             return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"
         frame = frame.f_back
