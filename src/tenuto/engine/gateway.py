@@ -162,7 +162,7 @@ class Gateway:
         """Wait for the end of a run. Raises RPCError (NOT_FOUND) if there is no such run."""
         while True:
             if self._engine is not None and ref.run_id is not None:
-                event = await self._engine.wait_closed(ref.workflow_id, ref.run_id)
+                event = await self._engine.closed_runs.wait(ref.workflow_id, ref.run_id)
                 if event is not None:
                     return event
             event = await self._wait_closed(ref)

@@ -21,7 +21,7 @@ class Queries:
     def ask(self, resident: Resident, message: msg.Message, origin: Origin) -> msg.Answer | None:
         """Answer, or see to it that an answer comes."""
         query: msg.Query = message.body  # type: ignore[assignment]
-        row = self._engine.row_of(resident, message.target.run_id)
+        row = self._engine.closed_runs.row_of(resident, message.target.run_id)
         if not self._engine.turns.serves(resident.row.task_queue):
             return msg.Refused(
                 RPCStatusCode.UNAVAILABLE,
@@ -30,7 +30,7 @@ class Queries:
                 reason="no_worker",
             )
         if resident.execution is None or row is not resident.row or resident.execution.state.closed:
-            self._engine.read(row, lambda stored: self._ask_closed(stored, query, message, origin))
+            self._engine.closed_runs.read(row, lambda stored: self._ask_closed(stored, query, message, origin))
             return None
         if resident.row.status in query.reject_if:
             return msg.QueryRejected(resident.row.status)
@@ -43,7 +43,9 @@ class Queries:
         self._engine.settle(resident)
         if resident.execution is None or resident.execution.state.closed or not resident.rebuildable:
             # It closed just now, or has to be read again: ask anew once that is on record.
-            self._engine.when_clean(resident, lambda again: self._engine.handle(again, message, origin), origin)
+            self._engine.eviction.when_clean(
+                resident, lambda again: self._engine.handle(again, message, origin), origin
+            )
             return None
         if resident.execution.task_failure is not None and resident.instance is None:
             return msg.Refused(

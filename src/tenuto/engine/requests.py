@@ -214,7 +214,7 @@ def _update(engine: Engine, resident: Resident | None, message: msg.Message, ori
     body: msg.Update = message.body  # type: ignore[assignment]
     if resident is not None and resident.closed:
         # A closed run still answers for the updates that it accepted.
-        engine.consult(resident.row, lambda closed: _repeat(engine, closed, message, origin))
+        engine.closed_runs.consult(resident.row, lambda closed: _repeat(engine, closed, message, origin))
         return None
     refusal = _find(resident, message) or _too_large(engine, body.input, "the update's arguments")
     if refusal is not None:
@@ -243,13 +243,13 @@ def _poll_update(engine: Engine, resident: Resident | None, message: msg.Message
     if resident is None:
         return _gone(message)
     if resident.execution is None or message.target.run_id not in (None, resident.row.run_id):
-        row = engine.row_of(resident, message.target.run_id)
+        row = engine.closed_runs.row_of(resident, message.target.run_id)
 
         def tell(closed: Execution | None) -> None:
             answer = None if closed is None else inbound.update_outcome(closed, body.update_id)
             engine.answer(origin, message, answer or _gone(message))
 
-        engine.consult(row, tell)
+        engine.closed_runs.consult(row, tell)
         return None
     answer = inbound.update_outcome(resident.execution, body.update_id)
     if answer is None:

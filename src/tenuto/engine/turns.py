@@ -52,7 +52,7 @@ class Turns:
                 self._park(resident)
                 return
             if not resident.rebuildable:
-                self._engine.reload(resident)
+                self._engine.eviction.reload(resident)
                 return
             self._take_one(resident, execution, host, now)
         self._engine.touch_later(resident)

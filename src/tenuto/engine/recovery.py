@@ -1,0 +1,143 @@
+"""Taking up what was going on: after a start, when something comes due, after a commit that failed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tenuto.engine.batch import Batch
+from tenuto.engine.resident import Resident
+from tenuto.engine.timers import HORIZON, Wake
+from tenuto.history import activities, effects
+from tenuto.model.errors import LeaseLostError, StoreError
+from tenuto.store.protocol import Due
+
+if TYPE_CHECKING:
+    from tenuto.engine.engine import Engine
+
+logger = logging.getLogger("tenuto.engine")
+
+#: Executions that are looked up and brought into memory at one go.
+CHUNK = 256
+
+
+class Recovery:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._failures = 0
+
+    def succeeded(self) -> None:
+        """A commit was written: whatever was wrong is over."""
+        self._failures = 0
+
+    async def watch_due(self) -> None:
+        """At first everything that was going on; then, for ever, what comes due within the horizon."""
+        await self._take_up(after=None)
+        # Behind every row that is marked to be looked at after a restart: those are in memory, or run activities here.
+        behind = Due("", "~", 0)
+        while True:
+            await self._pass_time(HORIZON // 3)
+            await self._take_up(behind)
+            for resident in self._engine.residents.oldest(len(self._engine.residents)):
+                if resident.execution is not None:
+                    for deadline in resident.execution.deadlines():
+                        self._engine.watch(resident, deadline)
+
+    async def _take_up(self, after: Due | None) -> None:
+        partitions = list(self._engine.epochs)
+        while True:
+            before = self._engine.clock.now() + HORIZON
+            due = await self._engine.patiently(partial(self._engine.store.due, partitions, before, after, CHUNK))
+            for row in due:
+                if row.wake_at == 0:
+                    self._engine.residents.visit(row.workflow_id, self._look)
+                else:
+                    self._engine.timers.push(Wake(row.wake_at, row.workflow_id, row.run_id))
+            if len(due) < CHUNK:
+                return
+            after = due[-1]
+            await self._engine.pipeline.drain()
+
+    async def _pass_time(self, nanoseconds: int) -> None:
+        """Wait by the engine's clock, which a test may move."""
+        over = asyncio.get_running_loop().create_future()
+        alarm = self._engine.clock.call_at(
+            self._engine.clock.now() + nanoseconds, lambda: None if over.done() else over.set_result(None)
+        )
+        try:
+            await over
+        finally:
+            alarm.cancel()
+
+    def _look(self, resident: Resident | None) -> None:
+        if resident is not None and resident.execution is not None:
+            self._engine.touch(resident)
+
+    def adopt(self, resident: Resident) -> None:
+        """An execution came into memory: see to all that is pending in it."""
+        execution = resident.execution
+        assert execution is not None
+        now = self._engine.clock.now()
+        row = resident.row
+        for scheduled_event_id, activity in list(execution.state.activities.items()):
+            task = self._engine.dispatch.running_task(row.run_id, scheduled_event_id)
+            if task is not None:
+                # Its start may not have been on record when the execution left memory.
+                activity.note.attempt, activity.note.started_time = task.attempt, task.started_time
+                activity.note.next_attempt_time = None
+            elif activity.note.started_time is not None:
+                activities.lose_attempt(execution, scheduled_event_id, now)
+            elif activity.note.next_attempt_time is None or activity.note.next_attempt_time <= now:
+                execution.effects.append(effects.ActivityReady(scheduled_event_id))
+        self._engine.watch_deadlines(execution)
+        self._engine.touch(resident)
+
+    async def start_over(self, lost: list[Batch], error: StoreError) -> None:
+        """Go back to what the store knows: callers are told, facts that nobody repeats are taken in again."""
+        if isinstance(error, LeaseLostError):
+            raise error
+        logger.error("a commit failed and is decided anew: %s", error, extra={"action": "commit_failed"})
+        self._engine.forget_touched()
+        self._engine.residents.suspend()
+        self._engine.timers.clear()
+        self._engine.dispatch.forget_queued()
+        for batch in lost:
+            for tell in batch.failed:
+                tell(error)
+        for origin in self._engine.updates.forget():
+            if origin.future is not None and not origin.future.done():
+                origin.future.set_exception(error)
+        self._failures += 1
+        await asyncio.sleep(min(0.05 * 2 ** min(self._failures - 1, 7), 5.0))
+        for batch in lost:
+            for report in batch.redo:
+                report()
+        self._engine.closed_runs.look_again()
+        self._engine.residents.resume()
+        self._engine.inbox.reset()
+        self._engine.spawn(self._take_up(after=None), "take up after a failed commit")
+
+    async def take_waiting(self, task_queue: str) -> None:
+        # Adopting an execution offers all its tasks again, so it is enough to load each.
+        rows = await self._engine.patiently(
+            lambda: self._engine.store.waiting_tasks(list(self._engine.epochs), task_queue, CHUNK)
+        )
+        while rows:
+            for row in rows:
+                self._engine.residents.visit(row.workflow_id, partial(self._take_parked, row.run_id, row.key))
+            await self._engine.pipeline.drain()
+            await asyncio.sleep(0.01)
+            more = await self._engine.patiently(
+                lambda: self._engine.store.waiting_tasks(list(self._engine.epochs), task_queue, CHUNK)
+            )
+            rows = [row for row in more if row not in set(rows)]
+
+    def _take_parked(self, run_id: str, key: int, resident: Resident | None) -> None:
+        if resident is None or resident.row.run_id != run_id or resident.execution is None:
+            return
+        resident.parked_tasks.add(key)
+        if key:
+            self._engine.dispatch.offer(resident, key)
+        self._engine.touch(resident)

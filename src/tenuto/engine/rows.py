@@ -1,0 +1,46 @@
+"""Keeps an execution's row in step with what a listing and a restart have to know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenuto.engine.resident import Resident
+from tenuto.history.execution import Execution
+from tenuto.model.policies import ExecutionStatus
+
+if TYPE_CHECKING:
+    from tenuto.engine.engine import Engine
+
+
+def update_row(engine: Engine, resident: Resident, execution: Execution) -> None:
+    """After something happened to the execution."""
+    row, state = resident.row, execution.state
+    if state.closed:
+        if row.status is ExecutionStatus.RUNNING:
+            row.status, row.close_time, row.wake_at = state.status, state.close_time, None
+            row.problem = None
+            resident.row_changed = True
+        return
+    # A wake-up that comes too early costs a look; one that comes too late would lose the execution. So the stored one is
+    # put back at once, and put off only when the execution leaves memory.
+    if row.wake_at == 0 and not resident.is_new:
+        return
+    needed = wake_time(engine, resident, execution)
+    earlier = needed is not None and (row.wake_at is None or needed < row.wake_at)
+    if earlier or (resident.is_new and needed != row.wake_at):
+        row.wake_at = needed
+        resident.row_changed = True
+
+
+def wake_time(engine: Engine, resident: Resident, execution: Execution) -> int | None:
+    """When a restarted engine would have to look at this execution; 0 is at once, None never."""
+    state = execution.state
+    if execution.task_failure is not None:
+        return 0
+    if (state.task_pending or execution.updates_admitted) and engine.turns.serves(resident.row.task_queue):
+        return 0
+    for pending in state.activities.values():
+        ready = pending.note.next_attempt_time is None
+        if ready and engine.dispatch.serves(pending.scheduled.task_queue):
+            return 0
+    return min((deadline.at for deadline in execution.deadlines()), default=None)
