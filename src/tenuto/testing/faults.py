@@ -7,6 +7,7 @@ store.die("commit", 5)                  # the process ends just before the fifth
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
@@ -59,6 +60,9 @@ class FaultyStore:
         self.calls: Counter[str] = Counter()
         #: Faults that have happened, as (verb, number of the call).
         self.happened: list[tuple[str, int]] = []
+        #: Turns of the event loop that a commit takes before it is written, and again until that is known: a store in
+        #: memory is so fast that hardly anything happens meanwhile.
+        self.slow = 0
         self._faults: dict[tuple[str, int], Fault] = {}
 
     def fail(self, verb: str, number: int, *, after: bool = False, error: StoreError | None = None) -> None:
@@ -115,7 +119,15 @@ class FaultyStore:
             await self._do("release", lambda: self.inner.release(owner))
 
     async def commit(self, commit: Commit) -> None:
-        await self._do("commit", lambda: self.inner.commit(commit))
+        await self._do("commit", lambda: self._commit_slowly(commit))
+
+    async def _commit_slowly(self, commit: Commit) -> None:
+        for _ in range(self.slow):
+            await asyncio.sleep(0)
+        self._check_alive()
+        await self.inner.commit(commit)
+        for _ in range(self.slow):
+            await asyncio.sleep(0)
 
     async def load(self, refs: Sequence[ExecutionRef], *, closed_history: bool = False) -> list[StoredExecution | None]:
         return await self._do("load", lambda: self.inner.load(refs, closed_history=closed_history))
