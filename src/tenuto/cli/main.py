@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -54,6 +55,10 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command that `sys.argv` asks for, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that can't show a sign gets a question mark instead of an error.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         make_app()(prog_name="tenuto")
     except SystemExit as end:

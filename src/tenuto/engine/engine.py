@@ -205,7 +205,16 @@ class Engine:
         return future
 
     def handle(self, resident: Resident | None, message: msg.Message, origin: Origin) -> None:
-        answer = requests.handle(self, resident, message, origin)
+        """Do what is asked for. A request that makes a rule fail is refused, as long as it has not changed anything."""
+        before = 0 if resident is None or resident.execution is None else resident.execution.next_event_id
+        try:
+            answer = requests.handle(self, resident, message, origin)
+        except Exception as error:
+            after = 0 if resident is None or resident.execution is None else resident.execution.next_event_id
+            if before != after:
+                raise
+            logger.exception("a request for workflow %s failed", message.target.workflow_id)
+            answer = msg.Refused(RPCStatusCode.INTERNAL, f"the request could not be carried out: {error!r}")
         if answer is not None:
             self.answer(origin, message, answer)
 

@@ -181,8 +181,8 @@ class Gateway:
                 if closed is None or not closed.events:
                     raise not_found(ref)
                 return closed.events[-1]
-            # Also when the engine of this process asks to look again: the end is perhaps just being written, and must get
-            # its turn of the loop.
+            # Also when the engine of this process asks to look again: the end is perhaps just being written, and must
+            # get its turn of the loop.
             await asyncio.sleep(pause)
             if self._engine is not None and ref.run_id is not None:
                 return None

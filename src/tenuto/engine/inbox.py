@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from tenuto.engine.origin import Origin
 from tenuto.engine.resident import Resident
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
 T = TypeVar("T")
+
+logger = logging.getLogger("tenuto.engine")
 
 CHUNK = 500
 #: Seconds between looks while messages keep coming, and when none have come for a while.
@@ -89,7 +94,12 @@ class Inbox:
         self._poked.clear()
 
     def _take(self, row: InboxRow) -> None:
-        message = decode_message(row.data)
+        try:
+            message = decode_message(row.data)
+        except msgspec.ValidationError as error:
+            # It stays where it is, for an engine that knows what it is.
+            logger.error("message %d of the inbox can't be understood and is left there: %s", row.id, error)
+            return
         origin = Origin(inbox_id=row.id, reply_to=message.reply_to)
         workflow_id = message.target.workflow_id
         generation = self._generation

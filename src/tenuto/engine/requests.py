@@ -262,7 +262,7 @@ def _poll_update(engine: Engine, resident: Resident | None, message: msg.Message
 
 def _query(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
     if resident is None:
-        return _gone(message)
+        return msg.Refused(RPCStatusCode.NOT_FOUND, f"there is no workflow {message.target.workflow_id!r}")
     return engine.queries.ask(resident, message, origin)
 
 

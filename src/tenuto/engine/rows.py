@@ -21,8 +21,8 @@ def update_row(engine: Engine, resident: Resident, execution: Execution) -> None
             row.problem = None
             resident.row_changed = True
         return
-    # A wake-up that comes too early costs a look; one that comes too late would lose the execution. So the stored one is
-    # put back at once, and put off only when the execution leaves memory.
+    # A wake-up that comes too early costs a look; one that comes too late would lose the execution. So the stored one
+    # is put back at once, and put off only when the execution leaves memory.
     if row.wake_at == 0 and not resident.is_new:
         return
     needed = wake_time(engine, resident, execution)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from tenuto.durations import seconds_of
-from tenuto.exceptions import FailureError, is_cancelled_exception
+from tenuto.exceptions import ApplicationError, FailureError, is_cancelled_exception
 from tenuto.failures import from_failure, to_failure
 from tenuto.model import commands as cmd
 from tenuto.model import events as ev
@@ -325,7 +325,10 @@ class Instance:
         elif self.cancel_reason is not None and is_cancelled_exception(error):
             self._closing = cmd.CancelWorkflow()
         elif self._is_failure(error):
-            self._closing = cmd.FailWorkflow(to_failure(error, self.converter))
+            try:
+                self._closing = cmd.FailWorkflow(to_failure(error, self.converter))
+            except Exception as fault:  # noqa: BLE001 - an error that can't even be described must not get lost
+                self._fault = fault
         else:
             self._fault = error
 
@@ -333,6 +336,9 @@ class Instance:
         """Does this fail the workflow? Anything else is a bug that stops it until the code is put right."""
         if isinstance(error, PayloadError):
             return False
+        if isinstance(error, BaseExceptionGroup):
+            # What a TaskGroup raises: it is no worse than what it holds.
+            return all(self._is_failure(inner) for inner in error.exceptions)
         kinds = (*self.definition.failure_exception_types, *self.code.failure_exception_types)
         return isinstance(error, (FailureError, TimeoutError, asyncio.CancelledError, *kinds))
 
@@ -368,7 +374,7 @@ class Instance:
         try:
             if handler is None:
                 known = describe_names("updates", self.definition.updates)
-                raise _Rejected(f"update {update.update_name!r} has no handler; {known}")
+                raise _unknown(f"update {update.update_name!r} has no handler; {known}")
             handler.signature.check(update.input)
             arguments = self.converter.decode_all(update.input, handler.signature.hints)
             if not self.replaying and handler.validator is not None:
@@ -424,9 +430,9 @@ class Instance:
         handler = self.definition.queries.get(query.query_name)
         if handler is None:
             known = describe_names("queries", self.definition.queries)
-            raise _Rejected(f"query {query.query_name!r} has no handler; {known}")
+            raise _unknown(f"query {query.query_name!r} has no handler; {known}")
         if self.object is None:
-            raise _Rejected("the workflow has not begun yet")
+            raise _unknown("the workflow has not begun yet")
         handler.signature.check(query.input)
         return handler.function(self.object, *self.converter.decode_all(query.input, handler.signature.hints))
 
@@ -494,8 +500,8 @@ class Instance:
         return WorkflowTaskBroken(cause, to_failure(error, self.converter))
 
 
-class _Rejected(Exception):
-    """An update or a query can't be handled."""
+def _unknown(message: str) -> ApplicationError:
+    return ApplicationError(message, type="NotFoundError", non_retryable=True)
 
 
 class Missing:

@@ -22,13 +22,25 @@ class ActivityHandle(asyncio.Task[T]):
     """An activity that was started. Await it for the result; `cancel()` cancels the activity."""
 
 
+@overload
+def start_activity(activity: Callable[..., Awaitable[T]], *arg: Any, **options: Any) -> ActivityHandle[T]: ...
+
+
+@overload
+def start_activity(activity: Callable[..., T], *arg: Any, **options: Any) -> ActivityHandle[T]: ...
+
+
+@overload
+def start_activity(activity: str, *arg: Any, **options: Any) -> ActivityHandle[Any]: ...
+
+
 def start_activity(
-    activity: Callable[..., Awaitable[T]] | Callable[..., T] | str,
+    activity: Any,
     arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
     task_queue: str | None = None,
-    result_type: type[T] | None = None,
+    result_type: Any = None,
     schedule_to_close_timeout: Duration | None = None,
     schedule_to_start_timeout: Duration | None = None,
     start_to_close_timeout: Duration | None = None,
@@ -37,7 +49,7 @@ def start_activity(
     cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
     activity_id: str | None = None,
     summary: str | None = None,
-) -> ActivityHandle[T]:
+) -> ActivityHandle[Any]:
     """Start an activity and go on; await the handle for its result. Takes what `execute_activity` takes."""
     this = current()
     call, hint = _call_activity(
@@ -55,11 +67,10 @@ def start_activity(
         summary=summary,
     )
 
-    async def result() -> T:
-        decoded: T = this.decode_result(await call.result(), result_type or hint)
-        return decoded
+    async def result() -> Any:
+        return this.decode_result(await call.result(), result_type or hint)
 
-    handle: ActivityHandle[T] = ActivityHandle(result(), loop=this.loop)
+    handle: ActivityHandle[Any] = ActivityHandle(result(), loop=this.loop)
     this.loop.adopt(handle)
     return handle
 
