@@ -45,6 +45,19 @@ async def test_every_commit_without_a_cache(scenario: Scenario, fault: str) -> N
     await break_everywhere(scenario, FAULTS[fault], lambda n: f"memory://{uuid4()}", max_cached_workflows=0)
 
 
+@pytest.mark.parametrize("slow", [1, 4])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+async def test_every_commit_of_a_slow_store(scenario: Scenario, fault: str, slow: int) -> None:
+    """Much happens while a commit is under way."""
+
+    def inject(store: FaultyStore, n: int) -> None:
+        store.slow = slow
+        FAULTS[fault](store, n)
+
+    await break_everywhere(scenario, inject, lambda n: f"memory://{uuid4()}")
+
+
 @pytest.mark.parametrize("verb", ["load", "due", "receive", "purge", "waiting_tasks"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 async def test_every_read_that_fails(scenario: Scenario, verb: str) -> None:

@@ -69,7 +69,7 @@ def of_kind(runs: dict[str, list[AnyEvent]], kind: type) -> list[Any]:
 # -- 1 -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("moment", range(0, 120, 5))
+@pytest.mark.parametrize("moment", range(0, 200, 5))
 async def test_acknowledged_means_durable(moment: int) -> None:
     """The process dies at any moment while clients start, signal and update: what was acknowledged is on record."""
     world = world_of(Collector, Account)
@@ -97,14 +97,17 @@ async def test_acknowledged_means_durable(moment: int) -> None:
             await asyncio.gather(die(), *map(one, range(5)))
         raise ProcessDiedError
 
-    store, _ = await world.live(work)
+    def slow(store: FaultyStore) -> None:
+        store.slow = moment % 4
+
+    store, _ = await world.live(work, slow)
     assert store.dead
     runs = await world.check()
     recorded = {f"start {event.workflow_id}" for event in of_kind(runs, WorkflowExecutionStarted)}
     recorded |= {event.request_id for event in of_kind(runs, WorkflowExecutionSignaled)}
     recorded |= {event.update_id for event in of_kind(runs, WorkflowExecutionUpdateCompleted)}
     assert set(acknowledged) <= recorded
-    if moment >= 100:
+    if moment >= 180:
         assert len(acknowledged) > 5, "hardly anything was acknowledged before the process died"
 
 
@@ -143,7 +146,7 @@ async def test_cause_before_effect() -> None:
 # -- 3 -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_one_writer(caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_writer() -> None:
     """An engine that lost its partitions while it slept can't write, and says so when it wakes."""
     world = world_of(Collector)
     paused = GatedStore(open_store(world.url))

@@ -100,6 +100,7 @@ class Machine(RuleBasedStateMachine):
         self.world = World(f"memory://{uuid4()}", [Entity], [note_in(Ledger())])
         self.world.activities = [note_in(self.world.ledger)]
         self.cache = 1000
+        self.slow = 0
 
     # -- the process under test ----------------------------------------------------------------------------------------
 
@@ -109,6 +110,7 @@ class Machine(RuleBasedStateMachine):
     async def up(self) -> None:
         self.stack = AsyncExitStack()
         self.store = FaultyStore(open_store(self.world.url))
+        self.store.slow = self.slow
         self.client: Client = await self.stack.enter_async_context(self.world.client(self.store))
         worker = Worker(
             self.client,
@@ -172,9 +174,9 @@ class Machine(RuleBasedStateMachine):
 
     # -- rules ---------------------------------------------------------------------------------------------------------
 
-    @initialize(cache=st.sampled_from([0, 1000]))
-    def begin(self, cache: int) -> None:
-        self.cache = cache
+    @initialize(cache=st.sampled_from([0, 1000]), slow=st.sampled_from([0, 3]))
+    def begin(self, cache: int, slow: int) -> None:
+        self.cache, self.slow = cache, slow
         self.run(self.up())
 
     @rule(id=IDS, fault=FAULTS, reuse=st.sampled_from(list(Reuse)), conflict=st.sampled_from(list(Conflict)))

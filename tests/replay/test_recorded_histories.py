@@ -122,7 +122,10 @@ class SleepsFirst:
 class Together:
     @workflow.run
     async def run(self, names: list[str]) -> list[str]:
-        return await asyncio.gather(*(workflow.execute_activity("step", name) for name in names))
+        async def one(name: str) -> str:
+            return await workflow.execute_activity("step", name, result_type=str)
+
+        return await asyncio.gather(*(one(name) for name in names))
 
 
 @workflow.defn(name="Sequential")
