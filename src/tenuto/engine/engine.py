@@ -329,8 +329,9 @@ class Engine:
             return
         self.turns.take(resident)
         check_history(self, resident, execution)
-        self._sort_effects(resident, execution)
+        # The row first: a message that comes back within this batch must find a run closed that has just closed.
         update_row(self, resident, execution)
+        self._sort_effects(resident, execution)
         if execution.unwritten or execution.changed_notes or resident.row_changed:
             self.batch.add(resident)
 

@@ -101,6 +101,8 @@ def take_answer(
     now: int,
 ) -> None:
     """Another execution answers; an answer to what is no longer pending is late and changes nothing."""
+    if execution.state.closed:
+        return
     if execution.task_started is not None:
         execution.buffered.append(lambda then: take_answer(execution, body, then))
         return
