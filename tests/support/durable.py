@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +15,7 @@ from tenuto.client import Client, WorkflowFailureError, WorkflowHandle
 from tenuto.common import RetryPolicy
 from tenuto.model import events as ev
 from tenuto.worker import Worker
+from tests.support.history_checker import check_history
 
 #: Retries without a wait worth mentioning.
 AT_ONCE = RetryPolicy(initial_interval=timedelta(milliseconds=1), maximum_interval=timedelta(milliseconds=1))
@@ -78,9 +78,9 @@ async def until(condition: Callable[[], Any | Awaitable[Any]], seconds: float = 
 
 
 async def history(handle: WorkflowHandle[Any]) -> list[Any]:
-    """The events so far, after a check that all they say of each other is true."""
+    """The events so far; fails if they are no well-formed history."""
     events: list[Any] = (await handle.fetch_history()).events
-    check_references(events)
+    check_history(events)
     return events
 
 
@@ -103,63 +103,3 @@ def of_type(events: list[Any], kind: type[ev.Event]) -> list[Any]:
 
 #: What a workflow task leaves in the history.
 TASK = ["TaskScheduled", "TaskStarted", "TaskCompleted"]
-
-#: field -> what the event with that id must be.
-_REFERENCES: dict[str, Callable[[ev.Event], tuple[type[ev.Event], ...]]] = {
-    "workflow_task_completed_event_id": lambda event: (ev.WorkflowTaskCompleted,),
-    "scheduled_event_id": lambda event: (
-        (ev.WorkflowTaskScheduled,) if type(event).__name__.startswith("Workflow") else (ev.ActivityTaskScheduled,)
-    ),
-    "started_event_id": lambda event: (
-        (ev.WorkflowTaskStarted,)
-        if type(event).__name__.startswith("WorkflowTask")
-        else (ev.ActivityTaskStarted,)
-        if type(event).__name__.startswith("Activity")
-        else (ev.TimerStarted,)
-        if type(event).__name__.startswith("Timer")
-        else (ev.ChildWorkflowExecutionStarted,)
-    ),
-    "initiated_event_id": lambda event: (
-        (ev.StartChildWorkflowExecutionInitiated,)
-        if "Child" in type(event).__name__
-        else (ev.SignalExternalWorkflowExecutionInitiated,)
-        if "Signal" in type(event).__name__
-        else (ev.RequestCancelExternalWorkflowExecutionInitiated,)
-    ),
-    "latest_cancel_requested_event_id": lambda event: (ev.ActivityTaskCancelRequested,),
-    "accepted_event_id": lambda event: (ev.WorkflowExecutionUpdateAccepted,),
-}
-
-
-def check_references(events: list[Any]) -> None:
-    """Ids without gaps, time that doesn't go back, references to the right kind of earlier event, command events
-    directly behind their workflow task, tasks never overlapping."""
-    assert [event.event_id for event in events] == list(range(1, len(events) + 1))
-    by_id = {event.event_id: event for event in events}
-    for event in events:
-        for field, kinds in _REFERENCES.items():
-            reference = getattr(event, field, None)
-            if reference is None or (reference == 0 and field in ("started_event_id",)):
-                continue
-            assert reference < event.event_id, f"{event} refers ahead"
-            assert type(by_id[reference]) in kinds(event), f"{event} refers to {by_id[reference]}"
-    for before, event in pairwise(events):
-        if type(event) in ev.COMMAND_EVENTS:
-            assert type(before) is ev.WorkflowTaskCompleted or type(before) in ev.COMMAND_EVENTS, (
-                f"{event} is a command event, but follows {before}"
-            )
-            assert _task_of(events, event) == getattr(
-                event, "workflow_task_completed_event_id", _task_of(events, event)
-            )
-        if type(event) is ev.WorkflowTaskStarted:
-            assert type(before) is ev.WorkflowTaskScheduled or before.event_id >= event.scheduled_event_id
-        if type(event) in (ev.WorkflowTaskCompleted, ev.WorkflowTaskFailed):
-            assert type(before) is ev.WorkflowTaskStarted, f"{event} doesn't follow its start: {before}"
-
-
-def _task_of(events: list[Any], event: Any) -> int:
-    """The id of the task completion whose command events `event` stands among."""
-    for earlier in reversed(events[: event.event_id]):
-        if type(earlier) is ev.WorkflowTaskCompleted:
-            return int(earlier.event_id)
-    raise AssertionError(f"{event} stands before any completed task")

@@ -18,7 +18,8 @@ from tenuto.model import events as ev
 from tenuto.model import messages as msg
 from tenuto.model.limits import Limits
 from tenuto.worker import Worker
-from tests.support.durable import TASK, an_id, at_most, check_references, history, serving, shape, short
+from tests.support.durable import TASK, an_id, at_most, history, serving, shape, short
+from tests.support.history_checker import check_history
 
 
 @workflow.defn
@@ -324,7 +325,7 @@ def test_a_task_that_would_close_the_run_over_an_unread_message_is_refused_and_r
     assert [short(event) for event in events][5:8] == TASK
     assert events[-1].event_id == 9
     assert execution.state.closed
-    check_references(events)
+    check_history(events)
 
 
 def test_commands_that_do_not_close_go_ahead_and_the_message_follows_them() -> None:
@@ -338,7 +339,7 @@ def test_commands_that_do_not_close_go_ahead_and_the_message_follows_them() -> N
         "Signaled",
         "TaskScheduled",
     ]
-    check_references(execution.unwritten)
+    check_history(execution.unwritten)
 
 
 def test_a_timer_and_an_answer_that_arrive_while_a_task_is_out_wait_too() -> None:
@@ -370,3 +371,42 @@ async def test_the_history_of_a_chain_has_fresh_ids() -> None:
         second = client.get_workflow_handle(handle.id, run_id=runs[1])
         assert await shape(second) == ["Started", *TASK, "Completed"]
         assert (await history(second))[0].event_id == 1
+
+
+# -- nothing follows the closing event ---------------------------------------------------------------------------------
+
+
+@workflow.defn
+class LastWords:
+    """Sends a message in the same task in which it ends; the answer comes when it has ended."""
+
+    @workflow.run
+    async def run(self, what: str, target: str) -> str:
+        other = workflow.get_external_workflow_handle(target or workflow.info().workflow_id)
+        act = {
+            "signal": lambda: other.signal("hear", "x"),
+            "cancel": lambda: other.cancel(),
+            "child": lambda: workflow.start_child_workflow(LastWords.run, args=["nothing", ""], id=other.id),
+        }.get(what)
+        if act is not None:
+            task = asyncio.ensure_future(act())
+            await asyncio.sleep(0)
+            assert not task.done()
+        return "ended"
+
+    @workflow.signal
+    def hear(self, what: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize("target", ["itself", "another", "nobody"])
+@pytest.mark.parametrize("what", ["signal", "cancel", "child"])
+async def test_an_answer_that_comes_after_the_end_changes_nothing(what: str, target: str) -> None:
+    async with serving(LastWords, Counter) as client:
+        other = await client.start_workflow(Counter.run, 0, id=an_id())
+        await asyncio.sleep(0.001)
+        whom = {"itself": "", "another": other.id, "nobody": an_id()}[target]
+        handle = await client.start_workflow(LastWords.run, args=[what, whom], id=an_id())
+        assert await handle.result() == "ended"
+        await asyncio.sleep(0.01)
+        assert (await shape(handle))[-1] == "Completed"

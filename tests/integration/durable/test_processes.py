@@ -12,6 +12,7 @@ CODE = """
 import asyncio, json, sys
 from tenuto import activity, workflow
 from tenuto.client import Client
+from tenuto.common import WorkflowIDReusePolicy
 from tenuto.service import RPCError
 from tenuto.worker import Worker
 
@@ -109,7 +110,7 @@ async def main():
         said["count"] = (await client.count_workflows()).count
         said["events"] = len((await client.get_workflow_handle("w").fetch_history()).events)
         try:
-            await client.start_workflow(Cart.run, "a", id="w", id_reuse_policy=3)
+            await client.start_workflow(Cart.run, "a", id="w", id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE)
         except Exception as error:
             said["taken"] = type(error).__name__
     print(json.dumps(said))
