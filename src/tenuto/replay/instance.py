@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from asyncio.events import _get_running_loop, _set_running_loop
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -142,13 +143,22 @@ class Instance:
     def _guarded(self, step: Callable[[], T]) -> T | WorkflowTaskBroken:
         """Run code of the user's: what goes wrong in it, or takes too long, breaks this task and nothing else."""
         watchdog = self.code.watchdog
+        outer = _get_running_loop()
         watchdog.enter(self.started.task_timeout)
         error: BaseException | None = None
         try:
-            result = step()
-        except (Exception, RunsTooLongError) as caught:  # noqa: BLE001 - whatever the user's code raises
-            error = caught
-        if watchdog.leave():
+            try:
+                result = step()
+            except (Exception, RunsTooLongError) as caught:  # noqa: BLE001 - whatever the user's code raises
+                error = caught
+            stopped = watchdog.leave()
+        except RunsTooLongError as late:
+            # It struck between the end of the code and that of the watch.
+            error, stopped = late, True
+            watchdog.leave()
+        if stopped:
+            # It strikes anywhere, also where the workflow's loop was just about to hand over to this one.
+            _set_running_loop(outer)
             error = RunsTooLongError(
                 f"the code ran for more than {self.started.task_timeout:g} s (the task timeout) without waiting for "
                 "anything; what takes long belongs in an activity"
