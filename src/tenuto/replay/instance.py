@@ -214,10 +214,13 @@ class Instance:
 
     def _recorded(self, event: ev.AnyEvent) -> None:
         pending = self._outbox.pop(0) if self._outbox else None
-        matching.match(event, pending)
+        matching.match(event, pending, self._waits_at)
         if pending is not None and pending.recorded is not None:
             recorded, pending.recorded = pending.recorded, None
             recorded(event)
+
+    def _waits_at(self) -> str | None:
+        return None if self._main is None else matching.waiting_line(self._main.get_coro())
 
     def _replay_round(self, events: list[ev.AnyEvent], index: int) -> None:
         """Run again the round that `events[index]` ended."""
@@ -457,7 +460,7 @@ class Instance:
         cmd.check(command)
         pending = Pending(command, recorded)
         if self.replaying:
-            pending.line = matching.calling_line()
+            pending.origin = matching.origin(self._waits_at)
         self._commands.append(pending)
         return pending
 

@@ -31,13 +31,14 @@ class Pending:
 
     `recorded` is called with its event; `withdrawn` commands never leave the task that they were given in."""
 
-    __slots__ = ("command", "line", "recorded", "withdrawn")
+    __slots__ = ("command", "origin", "recorded", "withdrawn")
 
     def __init__(self, command: cmd.Command, recorded: Callable[[Any], None] | None = None) -> None:
         self.command = command
         self.recorded = recorded
         self.withdrawn = False
-        self.line: str | None = None
+        #: Where in the code it comes from, as a piece of a sentence.
+        self.origin = ""
 
 
 #: Event type -> (command type, (attribute in the event, attribute in the command) pairs that must be equal).
@@ -73,26 +74,29 @@ _IDENTITY: dict[type[ev.Event], tuple[type, tuple[tuple[str, str], ...]]] = {
 }
 
 
-def match(event: ev.AnyEvent, pending: Pending | None) -> None:
-    """Raise NondeterminismError unless `pending` is the command that `event` recorded."""
+def match(event: ev.AnyEvent, pending: Pending | None, waits_at: Callable[[], str | None]) -> None:
+    """Raise NondeterminismError unless `pending` is the command that `event` recorded. `waits_at` tells where the run
+    method has come to."""
     kind, identity = _IDENTITY[type(event)]
     if pending is None:
+        line = waits_at()
         raise NondeterminismError(
             f"recorded event {event.event_id} is {describe_event(event)}; the code made no such command"
+            + (f", it waits at {line}" if line else "")
         )
     command = pending.command
     if type(command) is kind and all(getattr(event, recorded) == getattr(command, made) for recorded, made in identity):
         return
     raise NondeterminismError(
         f"recorded event {event.event_id} is {describe_event(event)}; "
-        f"the code made {describe_command(command)} instead{_at(pending)}"
+        f"the code made {describe_command(command)} instead{pending.origin}"
     )
 
 
 def unrecorded(pending: Pending, event: ev.AnyEvent) -> NondeterminismError:
     """The code gave a command that the history does not have."""
     return NondeterminismError(
-        f"the code made {describe_command(pending.command)}{_at(pending)}; "
+        f"the code made {describe_command(pending.command)}{pending.origin}; "
         f"recorded event {event.event_id} is {describe_event(event)} instead"
     )
 
@@ -109,6 +113,27 @@ def calling_line() -> str | None:
             return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"
         frame = frame.f_back
     return None
+
+
+def origin(waits_at: Callable[[], str | None]) -> str:
+    """Where the command that is being made comes from: its own line, or else, of a task without a line of the
+    user's, the line that the run method waits at."""
+    line = calling_line()
+    if line is not None:
+        return f" at {line}"
+    line = waits_at()
+    return f" while the run method waits at {line}" if line else ""
+
+
+def waiting_line(coroutine: Any) -> str | None:
+    """Where in the user's code a suspended coroutine waits, as `file:line in function`."""
+    line = None
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None)
+        if frame is not None and not frame.f_code.co_filename.startswith((_OURS, _ASYNCIO)):
+            line = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+        coroutine = getattr(coroutine, "cr_await", None)
+    return line
 
 
 def describe_event(event: ev.AnyEvent) -> str:
@@ -143,7 +168,3 @@ def _describe(name: str, thing: Any) -> str:
         elif value is not None:
             details.append(f"{field}={value!r}")
     return f"{name}({', '.join(details)})"
-
-
-def _at(pending: Pending) -> str:
-    return f" at {pending.line}" if pending.line else ""

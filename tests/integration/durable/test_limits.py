@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from asyncio.events import _set_running_loop
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from tenuto.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from tenuto.exceptions import ActivityError, RetryState, TerminatedError
 from tenuto.model.errors import PayloadError
 from tenuto.model.limits import Limits
+from tenuto.replay.loop import WorkflowLoop
+from tenuto.replay.watchdog import RunsTooLongError, Watchdog
 from tenuto.service import RPCError, RPCStatusCode
 from tests.support.durable import ONCE, an_id, failure_of, serving, shape, until
 
@@ -296,3 +299,46 @@ async def test_code_that_waits_for_nothing_for_ever_is_a_problem() -> None:
         problem = (await until(lambda: _stuck(handle))).problem
         assert "without waiting" in problem or "task_timeout" in problem or "control" in problem
         await handle.terminate()
+
+
+async def test_code_that_is_stopped_while_its_loop_is_being_left_leaves_the_engine_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error strikes at any instruction, so also at the one that would have put the engine's loop back."""
+    engines_loop = asyncio.get_running_loop()
+    leave, stuck = Watchdog.leave, True
+
+    def strike(loop: WorkflowLoop) -> None:
+        _set_running_loop(loop)
+        raise RunsTooLongError
+
+    def fired(watchdog: Watchdog) -> bool:
+        return leave(watchdog) or stuck
+
+    async with serving(Flexible) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(WorkflowLoop, "drain", strike)
+            patch.setattr(Watchdog, "leave", fired)
+            handle = await client.start_workflow(Flexible.run, "done", id=an_id())
+            assert asyncio.get_running_loop() is engines_loop
+            assert "task timeout" in (await until(lambda: _stuck(handle))).problem
+        assert await client.execute_workflow(Flexible.run, "fine", id=an_id()) == "fine"
+
+
+async def test_an_error_that_strikes_just_after_the_code_has_ended_breaks_its_task_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leave = Watchdog.leave
+    struck: list[None] = []
+
+    def late(watchdog: Watchdog) -> bool:
+        if not struck:
+            struck.append(None)
+            raise RunsTooLongError
+        return leave(watchdog)
+
+    monkeypatch.setattr(Watchdog, "leave", late)
+    async with serving(Flexible) as client:
+        handle = await client.start_workflow(Flexible.run, "done", id=an_id())
+        assert "task timeout" in (await until(lambda: _stuck(handle))).problem
+        assert await client.execute_workflow(Flexible.run, "fine", id=an_id()) == "fine"
