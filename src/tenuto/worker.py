@@ -83,6 +83,7 @@ class Worker:
         self._engine: Engine | None = None
         self._watch: asyncio.Task[None] | None = None
         self._runner: asyncio.Task[Any] | None = None
+        self._cancelled_runner = False
         self._shutdown = asyncio.Event()
 
     @property
@@ -122,6 +123,8 @@ class Worker:
         engine = self._engine
         await self._end()
         if engine is not None and engine.failed.done() and not engine.failed.cancelled():
+            if self._cancelled_runner and self._runner is not None:
+                self._runner.uncancel()
             engine.failed.result()
 
     async def _begin(self) -> None:
@@ -144,7 +147,7 @@ class Worker:
         assert self._engine is not None
         await asyncio.wait({self._engine.failed})
         if not self._engine.failed.cancelled() and self._runner is not None:
-            self._runner.cancel()
+            self._cancelled_runner = self._runner.cancel()
 
     async def _end(self) -> None:
         engine, self._engine = self._engine, None

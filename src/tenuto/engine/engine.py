@@ -45,6 +45,9 @@ from tenuto.store.protocol import Store
 
 logger = logging.getLogger("tenuto.engine")
 
+#: Seconds that the last commits of a stopping engine may take.
+LAST_WRITES = 10.0
+
 T = TypeVar("T")
 
 
@@ -108,9 +111,7 @@ class Engine:
             return
         self._stopped = True
         if not self.failed.done():
-            self._flush()
-            for _ in range(3):
-                await asyncio.wait_for(self.pipeline.drain(), 60)
+            await self._write_rest()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -120,6 +121,16 @@ class Engine:
             self.failed.cancel()
         self._refuse_waiters(RPCError("the engine was stopped", RPCStatusCode.UNAVAILABLE))
         await self.store.release(self._owner)
+
+    async def _write_rest(self) -> None:
+        """Write what is decided, for as long as the store may take; what it can't take is decided anew next time."""
+        self._flush()
+        try:
+            async with asyncio.timeout(LAST_WRITES):
+                for _ in range(3):
+                    await self.pipeline.drain()
+        except TimeoutError:
+            logger.error("the store did not take the last decisions within %g s; they are made anew", LAST_WRITES)
 
     def spawn(self, work: Coroutine[object, object, None], name: str) -> None:
         """Run `work` beside; if it fails, so does the engine, visibly."""
