@@ -128,7 +128,12 @@ def _line_of(version: type[Any], text: str) -> str:
     [
         (OtherActivity, "ActivityTaskScheduled(activity_type='charge'", "activity_type='ship'", "ship(amount)"),
         (TimerInstead, "ActivityTaskScheduled(activity_type='charge'", "StartTimer(", "asyncio.sleep(60)"),
-        (TimerBefore, "event 6 is ActivityTaskStarted(scheduled_event_id=5) instead", "StartTimer(", "done = await charge(amount)"),
+        (
+            TimerBefore,
+            "event 6 is ActivityTaskStarted(scheduled_event_id=5) instead",
+            "StartTimer(",
+            "done = await charge(amount)",
+        ),
         (NoActivity, "ActivityTaskScheduled(activity_type='charge'", "no such command", "await workflow.wait"),
         (EndsEarly, "ActivityTaskScheduled(activity_type='charge'", "CompleteWorkflow", None),
         (ChildInstead, "ActivityTaskScheduled(activity_type='charge'", "workflow_id='child'", "execute_child_workflow"),
