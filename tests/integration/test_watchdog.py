@@ -6,9 +6,10 @@ import asyncio
 import time
 
 from tenuto import workflow
-from tenuto.client import Client
+from tenuto.client import Client, WorkflowHandle
 from tenuto.model.events import WorkflowTaskTimedOut
 from tenuto.worker import Worker
+from tests.support.durable import until
 
 stubborn = True
 
@@ -20,7 +21,7 @@ class Stubborn:
         try:
             while stubborn:
                 if way == "blocks":
-                    time.sleep(0.01)
+                    time.sleep(0.01)  # noqa: ASYNC251 - this is what is to be stopped
         except Exception:
             return "an `except Exception` must not swallow it"
         return "done"
@@ -46,6 +47,10 @@ class Quick:
         return "quick"
 
 
+async def timed_out(handle: WorkflowHandle[str]) -> bool:
+    return "task timeout" in ((await handle.describe()).problem or "")
+
+
 async def test_code_that_spins_or_blocks_is_stopped_and_visible_and_heals() -> None:
     global stubborn
     client = await Client.connect("memory://")
@@ -58,8 +63,7 @@ async def test_code_that_spins_or_blocks_is_stopped_and_visible_and_heals() -> N
         ]
         assert await client.execute_workflow(Quick.run, id="quick") == "quick"
         for handle in handles:
-            while "task timeout" not in ((await handle.describe()).problem or ""):
-                await asyncio.sleep(0.01)
+            await until(lambda handle=handle: timed_out(handle))
             history = await handle.fetch_history()
             assert [type(event) for event in history.events].count(WorkflowTaskTimedOut) == 1
         stubborn = False
