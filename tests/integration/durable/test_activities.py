@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from multiprocessing import get_context
@@ -350,22 +351,38 @@ async def hangs() -> None:
     await asyncio.Event().wait()
 
 
+def _advance_until(clock: ManualClock, condition: Callable[[], bool]) -> bool:
+    """Let back-offs pass, a moment at a time."""
+    clock.advance(0.001)
+    return condition()
+
+
 def _timed_out(error: ActivityError) -> TimeoutError:
     assert isinstance(error.cause, TimeoutError)
     return error.cause
 
 
 async def test_start_to_close_limits_one_attempt_and_is_retried() -> None:
-    async with serving(Calls, activities=[hangs]) as client:
-        error = await failure(client, "hangs", start_to_close_timeout=0.01, attempts=2)
+    clock = ManualClock()
+    async with serving(Calls, activities=[hangs], connect={"clock": clock}) as client:
+        failing = asyncio.create_task(failure(client, "hangs", start_to_close_timeout=10, attempts=2))
+        await until(lambda: ledger.seen == [1])
+        clock.advance(10.1)
+        await until(lambda: _advance_until(clock, lambda: ledger.seen == [1, 2]))
+        clock.advance(10.1)
+        error = await failing
         assert _timed_out(error).type is TimeoutType.START_TO_CLOSE
         assert error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
         assert ledger.seen == [1, 2]
 
 
 async def test_schedule_to_close_limits_all_attempts_together_and_says_what_the_last_one_died_of() -> None:
-    async with serving(Calls, activities=[fails_with, hangs]) as client:
-        error = await failure(client, "hangs", schedule_to_close_timeout=0.02)
+    clock = ManualClock()
+    async with serving(Calls, activities=[hangs], connect={"clock": clock}) as client:
+        failing = asyncio.create_task(failure(client, "hangs", schedule_to_close_timeout=10))
+        await until(lambda: ledger.seen == [1])
+        clock.advance(10.1)
+        error = await failing
         assert _timed_out(error).type is TimeoutType.SCHEDULE_TO_CLOSE
         assert error.retry_state is RetryState.TIMEOUT
         assert ledger.seen == [1]
@@ -398,16 +415,35 @@ async def beats(times: int) -> None:
 
 
 async def test_heartbeat_limits_the_gap_and_the_error_has_the_last_details() -> None:
-    async with serving(Calls, activities=[beats]) as client:
-        error = await failure(client, "beats", args=[3], heartbeat_timeout=0.05, attempts=1)
+    clock = ManualClock()
+    async with serving(Calls, activities=[beats], connect={"clock": clock}) as client:
+        failing = asyncio.create_task(failure(client, "beats", args=[3], heartbeat_timeout=10, attempts=1))
+        await until(lambda: _has_beaten_with(client, [1, {"done": 2}]))
+        clock.advance(10.1)
+        error = await failing
         timeout = _timed_out(error)
         assert timeout.type is TimeoutType.HEARTBEAT
         assert timeout.last_heartbeat_details == [1, {"done": 2}]
 
 
+async def _has_beaten_with(client: Client, details: list[Any]) -> bool:
+    """Are these the recorded heartbeat details of the only activity?"""
+    async for execution in client.list_workflows():
+        pending = (await client.get_workflow_handle(execution.id).describe()).pending_activities
+        return bool(pending) and list(pending[0].heartbeat_details) == details
+    return False
+
+
 async def test_the_next_attempt_gets_the_details_of_the_last_heartbeat() -> None:
-    async with serving(Calls, activities=[beats]) as client:
-        await failure(client, "beats", args=[2], heartbeat_timeout=0.04, attempts=2)
+    clock = ManualClock()
+    async with serving(Calls, activities=[beats], connect={"clock": clock}) as client:
+        failing = asyncio.create_task(failure(client, "beats", args=[2], heartbeat_timeout=10, attempts=2))
+        await until(lambda: _has_beaten_with(client, [1, {"done": 1}]))
+        clock.advance(10.1)
+        await until(lambda: _advance_until(clock, lambda: len(ledger.seen) == 2))
+        await until(lambda: _has_beaten_with(client, [2, {"done": 1}]))
+        clock.advance(10.1)
+        await failing
         assert ledger.seen == [[], [1, {"done": 1}]]
 
 

@@ -59,11 +59,17 @@ async def slow_echo(what: str) -> str:
 
 
 @activity.defn
+async def hang() -> str:
+    await asyncio.Event().wait()
+    return "unexpected"
+
+
+@activity.defn
 async def fail(what: str) -> None:
     raise ApplicationError(what, non_retryable=True)
 
 
-ACTIVITIES = [echo, slow_echo, fail]
+ACTIVITIES = [echo, slow_echo, hang, fail]
 
 
 @pytest.fixture(params=[1000, 0], ids=["suspended", "replayed"])
@@ -210,7 +216,7 @@ async def test_a_time_limit_can_be_moved(cached: int) -> None:
 @script
 async def limits_an_activity(this: Scripted) -> str:
     try:
-        await asyncio.wait_for(slow_echo("late"), timeout=0.001)
+        await asyncio.wait_for(hang(), timeout=0.001)
     except TimeoutError:
         return "timed out"
     return "unexpected"
@@ -287,7 +293,7 @@ async def test_a_task_group_whose_task_fails_cancels_the_others(cached: int) -> 
 
 @script
 async def races(this: Scripted) -> str:
-    tasks = [asyncio.create_task(slow_echo("slow")), asyncio.create_task(asyncio.sleep(0.001, "quick"))]
+    tasks = [asyncio.create_task(hang()), asyncio.create_task(asyncio.sleep(0.001, "quick"))]
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
