@@ -120,6 +120,8 @@ class Recovery:
         self._engine.spawn(self._take_up(after=None), "take up after a failed commit")
 
     async def take_waiting(self, task_queue: str) -> None:
+        # A task that was parked just before there was a worker may still be on its way into the store.
+        await self._engine.pipeline.drain()
         # Adopting an execution offers all its tasks again, so it is enough to load each.
         rows = await self._engine.patiently(
             lambda: self._engine.store.waiting_tasks(list(self._engine.epochs), task_queue, CHUNK)
