@@ -7,8 +7,9 @@ task into what was asked for: a cancel request, or none, and waiting for the tru
 from __future__ import annotations
 
 import asyncio
+import inspect
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenuto.model import commands as cmd
 from tenuto.model import events as ev
@@ -17,6 +18,8 @@ from tenuto.replay.matching import Pending
 
 if TYPE_CHECKING:
     from tenuto.replay.instance import Instance
+
+T = TypeVar("T")
 
 
 class ActivityCancellationType(IntEnum):
@@ -37,6 +40,17 @@ class ChildWorkflowCancellationType(IntEnum):
     TRY_CANCEL = 1
     WAIT_CANCELLATION_COMPLETED = 2
     WAIT_CANCELLATION_REQUESTED = 3
+
+
+class CallTask(asyncio.Task[T]):
+    """Waits for a call. A plain task that is cancelled before its first step never takes one, and the call would not
+    learn of its cancellation; this one takes its first step before."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        if inspect.getcoroutinestate(self.get_coro()) == inspect.CORO_CREATED:  # type: ignore[arg-type]
+            self.get_loop().call_soon(super().cancel, msg)
+            return True
+        return super().cancel(msg)
 
 
 class ActivityCall:
@@ -147,13 +161,16 @@ class ChildCall:
             try:
                 await self.start_future
             except asyncio.CancelledError:
-                if self.start_future.done() and not self.start_future.cancelled():
+                decided = self.start_future.done() and not self.start_future.cancelled()
+                if decided and self.start_future.exception() is not None:
                     raise
                 if not self.initiated_event_id:
                     self.pending.withdrawn = True
                     raise
                 if not self._ask_cancel():
                     raise
+                if decided:
+                    return  # it has started together with the cancellation: who asks for its result learns of its end
                 self.start_future = self._instance.loop.create_future()
             else:
                 return

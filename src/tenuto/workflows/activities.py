@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, overload
 
@@ -11,14 +10,14 @@ from tenuto.common import RetryPolicy
 from tenuto.durations import Duration, positive_seconds
 from tenuto.given import UNSET, given
 from tenuto.model import commands as cmd
-from tenuto.replay.calls import ActivityCall, ActivityCancellationType
+from tenuto.replay.calls import ActivityCall, ActivityCancellationType, CallTask
 from tenuto.replay.instance import Instance
 from tenuto.workflows.context import current
 
 T = TypeVar("T")
 
 
-class ActivityHandle(asyncio.Task[T]):
+class ActivityHandle(CallTask[T]):
     """An activity that was started. Await it for the result; `cancel()` cancels the activity."""
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from tenuto.common import RetryPolicy, WorkflowIDReusePolicy
 from tenuto.durations import Duration, limit
@@ -12,7 +11,7 @@ from tenuto.given import UNSET, given
 from tenuto.model import commands as cmd
 from tenuto.model.events import ExecutionRef
 from tenuto.model.policies import ParentClosePolicy
-from tenuto.replay.calls import Answerable, ChildCall, ChildWorkflowCancellationType
+from tenuto.replay.calls import Answerable, CallTask, ChildCall, ChildWorkflowCancellationType
 from tenuto.replay.definition import handler_name, resolve_workflow
 from tenuto.replay.errors import ContinueAsNewError
 from tenuto.replay.instance import Instance
@@ -21,7 +20,7 @@ from tenuto.workflows.context import current, uuid4
 T = TypeVar("T")
 
 
-class ChildWorkflowHandle(asyncio.Task[T], Generic[T]):
+class ChildWorkflowHandle(CallTask[T]):
     """A child that has started. Await it for the result; `cancel()` cancels the child."""
 
     _call: ChildCall
