@@ -240,14 +240,18 @@ async def test_back_offs_grow_by_the_coefficient_up_to_the_longest() -> None:
         waits = []
         for attempt in range(1, 6):
             await until(lambda attempt=attempt: len(ledger.seen) == attempt)  # type: ignore[misc]
-            await until(lambda: _backs_off(handle))
-            (pending,) = (await handle.describe()).pending_activities
-            assert pending.next_attempt_time is not None
+            pending = await until(lambda attempt=attempt: _next_attempt(handle, attempt + 1))  # type: ignore[misc]
             wait = pending.next_attempt_time.timestamp() - clock.now() / 1e9
             waits.append(round(wait, 3))
             clock.advance(wait + 0.001)
         assert await handle.result() == "at last"
         assert waits == [1.0, 3.0, 9.0, 10.0, 10.0]
+
+
+async def _next_attempt(handle: Any, number: int) -> Any:
+    """The activity, once it waits for this attempt."""
+    (pending,) = (await handle.describe()).pending_activities or (None,)
+    return pending if pending and (pending.attempt, pending.state) == (number, "backing_off") else None
 
 
 async def _backs_off(handle: Any) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from tenuto import workflow
 from tenuto.client import Client, WorkflowHandle
 from tenuto.common import RetryPolicy, WorkflowIDReusePolicy
+from tenuto.converter import DataConverter
 from tenuto.exceptions import (
     ApplicationError,
     CancelledError,
@@ -16,6 +17,10 @@ from tenuto.exceptions import (
     TimeoutError,
     WorkflowAlreadyStartedError,
 )
+from tenuto.model import commands as cmd
+from tenuto.model import events as ev
+from tenuto.model.tasks import WorkflowTask, WorkflowTaskDone
+from tenuto.replay.host import WorkflowCode
 from tenuto.service import RPCError
 from tenuto.worker import Worker
 from tenuto.workflow import ChildWorkflowCancellationType, ParentClosePolicy
@@ -492,3 +497,49 @@ class OtherQueue:
         return str(
             await workflow.execute_child_workflow("Child", "elsewhere", task_queue="children", retry_policy=policy)
         )
+
+
+@workflow.defn
+class Away:
+    @workflow.run
+    async def run(self, cancellation: int) -> Any:
+        kind = ChildWorkflowCancellationType(cancellation)
+        return await workflow.execute_child_workflow(Child.run, "wait", id="child", cancellation_type=kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "commands"),
+    [
+        (ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED, [cmd.RequestCancelExternal]),
+        (ChildWorkflowCancellationType.TRY_CANCEL, [cmd.RequestCancelExternal, cmd.CancelWorkflow]),
+        (ChildWorkflowCancellationType.ABANDON, [cmd.CancelWorkflow]),
+    ],
+)
+def test_a_child_whose_start_comes_together_with_the_cancellation(
+    kind: ChildWorkflowCancellationType, commands: list[type]
+) -> None:
+    """Both reach the code in one task; only the code is asked here, there is no engine."""
+    code = WorkflowCode([Away], DataConverter(), "me")
+    number = DataConverter().encode(int(kind))
+    started = ev.WorkflowExecutionStarted(1, 1, "w", "run", "Away", "queue", [number], original_run_id="run")
+    begun = [ev.WorkflowTaskScheduled(2, 1, "queue", 10.0), ev.WorkflowTaskStarted(3, 1, 2)]
+    instance = code.create(started)
+    assert instance.feed([started, *begun[:1]]) is None
+    first = instance.activate(WorkflowTask([], 1, 3, 0, False))
+    assert isinstance(first, WorkflowTaskDone)
+    (start,) = first.commands
+    assert isinstance(start, cmd.StartChildWorkflow)
+    events: list[Any] = [
+        begun[1],
+        ev.WorkflowTaskCompleted(4, 1, 2, 3),
+        ev.StartChildWorkflowExecutionInitiated(
+            5, 1, "child", "Child", "queue", start.input, ParentClosePolicy.TERMINATE, 4, 1
+        ),
+        ev.ChildWorkflowExecutionStarted(6, 2, 5, "child", "child-run", "Child"),
+        ev.WorkflowExecutionCancelRequested(7, 2, "enough"),
+    ]
+    assert instance.feed(events) is None
+    second = instance.activate(WorkflowTask([], 2, 9, 0, False))
+    assert isinstance(second, WorkflowTaskDone)
+    assert [type(command) for command in second.commands] == commands
+    instance.discard()

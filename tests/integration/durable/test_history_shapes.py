@@ -223,6 +223,8 @@ class Fickle:
         handle = workflow.start_activity(greet, "nobody")
         await asyncio.sleep(0)
         handle.cancel()
+        for kind in workflow.ActivityCancellationType:
+            workflow.start_activity(greet, "nobody either", cancellation_type=kind).cancel()
         timer = asyncio.ensure_future(asyncio.sleep(1000))
         await asyncio.sleep(0)
         timer.cancel()

@@ -359,6 +359,11 @@ async def test_the_back_off_of_a_workflow_retry_survives_a_restart(tmp_path: Pat
 class Cancellable:
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.finished = False
+
+    @workflow.signal
+    def finish(self) -> None:
+        self.finished = True
 
     @workflow.run
     async def run(self, how: str) -> list[str]:
@@ -366,7 +371,9 @@ class Cancellable:
             await workflow.sleep(timedelta(days=1))
         except asyncio.CancelledError:
             self.log.append(f"told: {workflow.cancellation_reason()}")
-            if how == "swallow":
+            if how == "wait":
+                await workflow.wait_condition(lambda: self.finished)
+            if how in ("swallow", "wait"):
                 await workflow.sleep(0.001)
                 self.log.append("went on")
                 return self.log
@@ -415,8 +422,9 @@ async def test_a_cancelled_workflow_may_fail() -> None:
 
 async def test_cancelling_twice_is_cancelling_once() -> None:
     async with serving(Cancellable) as client:
-        handle = await _cancelled(client, "swallow")
+        handle = await _cancelled(client, "wait")
         await handle.cancel(reason="again")
+        await handle.signal(Cancellable.finish)
         assert await handle.result() == ["told: enough", "went on"]
         assert (await shape(handle)).count("CancelRequested") == 1
 
