@@ -88,7 +88,8 @@ class WorkflowHandle(Generic[T]):
         if rpc_timeout is None:
             return await self._result(follow_runs)
         try:
-            return await asyncio.wait_for(self._result(follow_runs), seconds_of(rpc_timeout))
+            async with asyncio.timeout(seconds_of(rpc_timeout)):
+                return await self._result(follow_runs)
         except TimeoutError:
             raise RPCError(
                 f"workflow {self._id!r} has not ended within {rpc_timeout}", RPCStatusCode.DEADLINE_EXCEEDED

@@ -103,7 +103,8 @@ class Gateway:
         if self._engine is not None and timeout is None:
             return await self._engine.submit(msg.Message(target, body))
         try:
-            return await asyncio.wait_for(self._request(target, body), timeout)
+            async with asyncio.timeout(timeout):
+                return await self._request(target, body)
         except TimeoutError:
             owner = await self.store.owner()
             raise RPCError(

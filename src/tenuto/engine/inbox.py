@@ -90,7 +90,9 @@ class Inbox:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._poked.wait(), seconds)
+            # Not `wait_for`: on Python 3.11 it can swallow a cancellation that comes together with the poke.
+            async with asyncio.timeout(seconds):
+                await self._poked.wait()
         self._poked.clear()
 
     def _take(self, row: InboxRow) -> None:
