@@ -251,7 +251,7 @@ class Opaque:
         ({"\ud800": 1}, r"\$ has a key that is a str with the lone surrogate"),
         ({"a": {(1, 2): 3}}, r"\$\.a has the key \(1, 2\) of type tuple"),
         (self_holding(), r"\$\[0\]\.x holds itself"),
-        (nested(3_000), "nested too deeply"),
+        (nested(20_000), "nested too deeply"),
         (1j, r"\$ is a complex, which can't"),
         pytest.param(
             10**5_000,

@@ -131,7 +131,7 @@ class Client:
                 self.data_converter.encode_all(start_signal_args),
                 self.identity,
             )
-        conflict = id_conflict_policy or WorkflowIDConflictPolicy.FAIL
+        conflict = WorkflowIDConflictPolicy(id_conflict_policy) or WorkflowIDConflictPolicy.FAIL
         body = msg.Start(
             name,
             task_queue,
@@ -142,7 +142,7 @@ class Client:
             task_timeout=limit(task_timeout) or 10.0,
             retry=None if retry_policy is None else retry_policy.to_model(),
             memo={key: encode(value) for key, value in (memo or {}).items()},
-            reuse_policy=id_reuse_policy,
+            reuse_policy=WorkflowIDReusePolicy(id_reuse_policy),
             conflict_policy=conflict,
             start_delay=0.0 if start_delay is None else seconds_of(start_delay),
             identity=self.identity,

@@ -12,7 +12,7 @@ from tenuto.engine.resident import Resident
 from tenuto.engine.timers import HORIZON, Wake
 from tenuto.history import activities, effects
 from tenuto.model.errors import LeaseLostError, StoreError
-from tenuto.store.protocol import Due
+from tenuto.store.protocol import Due, TaskRow
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
@@ -81,6 +81,7 @@ class Recovery:
         assert execution is not None
         now = self._engine.clock.now()
         row = resident.row
+        self._hurry(resident)
         for scheduled_event_id, activity in list(execution.state.activities.items()):
             task = self._engine.dispatch.running_task(row.run_id, scheduled_event_id)
             if task is not None:
@@ -119,27 +120,54 @@ class Recovery:
         self._engine.inbox.reset()
         self._engine.spawn(self._take_up(after=None), "take up after a failed commit")
 
-    async def take_waiting(self, task_queue: str) -> None:
-        # A task that was parked just before there was a worker may still be on its way into the store.
-        await self._engine.pipeline.drain()
-        # Adopting an execution offers all its tasks again, so it is enough to load each.
-        rows = await self._engine.patiently(
-            lambda: self._engine.store.waiting_tasks(list(self._engine.epochs), task_queue, CHUNK)
-        )
-        while rows:
-            for row in rows:
-                self._engine.residents.visit(row.workflow_id, partial(self._take_parked, row.run_id, row.key))
-            await self._engine.pipeline.drain()
-            await asyncio.sleep(0.01)
-            more = await self._engine.patiently(
-                lambda: self._engine.store.waiting_tasks(list(self._engine.epochs), task_queue, CHUNK)
-            )
-            rows = [row for row in more if row not in set(rows)]
+    def _hurry(self, resident: Resident) -> None:
+        """Code that came since may do better than the code that failed: a stuck run needn't wait out its back-off."""
+        execution = resident.execution
+        stuck = execution is not None and execution.task_failure is not None
+        if execution is not None and stuck and self._engine.turns.may_try_at_once(resident.row.run_id):
+            execution.task_retry_time = 0
 
-    def _take_parked(self, run_id: str, key: int, resident: Resident | None) -> None:
-        if resident is None or resident.row.run_id != run_id or resident.execution is None:
+    async def take_waiting(self, task_queue: str) -> None:
+        """A worker has come: let it have what waits for it, in memory and in the store, until nothing is left."""
+        for resident in self._engine.residents.oldest(len(self._engine.residents)):
+            self._hurry(resident)
+            self._engine.touch(resident)
+        before: list[TaskRow] = []
+        while True:
+            # What was parked a moment ago is perhaps just being written.
+            await self._engine.pipeline.drain()
+            rows = [row for row in await self._parked(task_queue) if self._serves(row)]
+            if not rows:
+                return
+            if rows == before:
+                await asyncio.sleep(0.1)
+            before = rows
+            for row in rows:
+                self._engine.residents.visit(row.workflow_id, partial(self._take_parked, row))
+            await asyncio.sleep(0.01)
+
+    async def _parked(self, task_queue: str) -> list[TaskRow]:
+        engine = self._engine
+        return await engine.patiently(lambda: engine.store.waiting_tasks(list(engine.epochs), task_queue, CHUNK))
+
+    def _serves(self, row: TaskRow) -> bool:
+        server = self._engine.dispatch if row.key else self._engine.turns
+        return server.serves(row.task_queue)
+
+    def _take_parked(self, row: TaskRow, resident: Resident | None) -> None:
+        if resident is None or resident.row.run_id != row.run_id or not _wanted(row, resident):
+            self._engine.batch.tasks_done.append(row)
+            self._engine.plan_flush()
             return
-        resident.parked_tasks.add(key)
-        if key:
-            self._engine.dispatch.offer(resident, key)
+        resident.parked_tasks.add(row.key)
+        if row.key:
+            self._engine.dispatch.offer(resident, row.key)
         self._engine.touch(resident)
+
+
+def _wanted(row: TaskRow, resident: Resident) -> bool:
+    """Is the parked task still to be done? Its run may have closed, its activity may have timed out."""
+    if resident.execution is None:
+        return False
+    state = resident.execution.state
+    return row.key in state.activities if row.key else state.task_pending

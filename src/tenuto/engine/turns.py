@@ -28,15 +28,22 @@ class Turns:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._hosts: dict[str, WorkflowHost] = {}
+        #: Runs whose code has failed since a worker last came: other code may do better, so these are not waited for.
+        self._broken_here: set[str] = set()
 
     def add_host(self, task_queue: str, host: WorkflowHost) -> None:
         self._hosts[task_queue] = host
+        self._broken_here.clear()
 
     def remove_host(self, task_queue: str) -> None:
         self._hosts.pop(task_queue, None)
 
     def serves(self, task_queue: str) -> bool:
         return task_queue in self._hosts
+
+    def may_try_at_once(self, run_id: str) -> bool:
+        """Is it unknown whether the code at hand makes the same mistake again?"""
+        return run_id not in self._broken_here
 
     def take(self, resident: Resident) -> None:
         """Run the workflow task that is due, if one is, and those that follow at once."""
@@ -108,6 +115,7 @@ class Turns:
         """Make it visible at once: in the log, in listings, in the execution's description."""
         resident.drop_instance()
         row = resident.row
+        self._broken_here.add(row.run_id)
         problem = f"{cause}: {failure.brief()}"
         if row.problem != problem:
             logger.error(
@@ -124,6 +132,7 @@ class Turns:
 
     def _mended(self, resident: Resident) -> None:
         if resident.row.problem is not None:
+            self._broken_here.discard(resident.row.run_id)
             resident.row.problem = None
             resident.row_changed = True
 

@@ -168,12 +168,10 @@ class Instance:
     def answer(self, query: msg.Query) -> msg.Outcome:
         """Run a query handler; it can't change anything."""
         self.read_only = True
-        try:
-            return msg.Outcome([self.converter.encode(self.loop.enter(self._query, query))])
-        except Exception as error:  # noqa: BLE001 - the query fails, not the workflow
-            return msg.Outcome(failure=to_failure(error, self.converter))
-        finally:
-            self.read_only = False
+        answer = self._guarded(lambda: self.converter.encode(self.loop.enter(self._query, query)))
+        self.read_only = False
+        # What goes wrong makes the query fail, not the workflow.
+        return msg.Outcome(failure=answer.failure) if isinstance(answer, WorkflowTaskBroken) else msg.Outcome([answer])
 
     def discard(self) -> None:
         """End all coroutines; what they still try to do in `finally` blocks comes to nothing."""

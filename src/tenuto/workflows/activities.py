@@ -163,7 +163,7 @@ def _call_activity(
         summary,
     )
     hint = None if definition.signature is None else definition.signature.result
-    return ActivityCall(this, command, cancellation_type), hint
+    return ActivityCall(this, command, ActivityCancellationType(cancellation_type)), hint
 
 
 #: Seconds that an attempt of an activity may take if nothing else is said.

@@ -76,15 +76,15 @@ async def start_child_workflow(
         name,
         task_queue or this.started.task_queue,
         this.converter.encode_all(arguments),
-        parent_close_policy,
-        id_reuse_policy,
+        ParentClosePolicy(parent_close_policy),
+        WorkflowIDReusePolicy(id_reuse_policy),
         limit(execution_timeout),
         limit(run_timeout),
         limit(task_timeout) or 10.0,
         None if retry_policy is None else retry_policy.to_model(),
         {key: this.converter.encode(value) for key, value in (memo or {}).items()},
     )
-    call = ChildCall(this, command, cancellation_type)
+    call = ChildCall(this, command, ChildWorkflowCancellationType(cancellation_type))
     await call.started()
     hint = result_type or (definition.signature.result if definition else None)
 
