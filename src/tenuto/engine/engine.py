@@ -82,7 +82,7 @@ class Engine:
         self.recovery = Recovery(self)
         self.eviction = Eviction(self)
         self.closed_runs = ClosedRuns(self)
-        self.residents = Residents(store, limits, new_run_id, self.recovery.adopt, self.spawn)
+        self.residents = Residents(store, limits, new_run_id, self.recovery.adopt, self._flush, self.spawn)
         self.pipeline = Pipeline(store, self.epochs, self._decide, self._committed, self.recovery.start_over)
         self.timers = Timers(clock, self._reached)
         self.dispatch = Dispatch(self)

@@ -34,12 +34,14 @@ class Residents:
         limits: Limits,
         new_run_id: Callable[[], str],
         adopt: Callable[[Resident], None],
+        decide: Callable[[], None],
         spawn: Callable[[Coroutine[object, object, None], str], object],
     ) -> None:
         self._store = store
         self._limits = limits
         self._new_run_id = new_run_id
         self._adopt = adopt
+        self._decide = decide
         self._spawn = spawn
         self._residents: OrderedDict[str, Resident] = OrderedDict()
         self._waiting: dict[str, list[Visitor]] = {}
@@ -113,8 +115,7 @@ class Residents:
             self._spawn(self._load(), "load executions")
 
     async def _load(self) -> None:
-        # One turn of the loop, so that all that arrives together is read together.
-        await asyncio.sleep(0)
+        # This runs a turn of the loop after it was asked for, so all that arrived together is read together.
         try:
             while self._asked and not self._suspended():
                 wanted, self._asked = self._asked[:CHUNK], self._asked[CHUNK:]
@@ -129,6 +130,7 @@ class Residents:
                     return
                 for workflow_id, found in zip(wanted, stored, strict=True):
                     self._arrived(workflow_id, found)
+                self._decide()
         finally:
             self._loading = False
 

@@ -123,10 +123,10 @@ class Instance:
 
     def feed(self, events: list[ev.AnyEvent]) -> WorkflowTaskBroken | None:
         """Show it further history; replays the rounds in it."""
-        if not events:
-            return None
-        broken = self._guarded(lambda: self._walk(events))
-        return broken if isinstance(broken, WorkflowTaskBroken) else None
+        try:
+            return self._walk(events)
+        except NondeterminismError as error:
+            return self._broken(error)
 
     def activate(self, task: WorkflowTask) -> WorkflowTaskDone | WorkflowTaskBroken:
         """Decide about all that it was shown."""
@@ -192,7 +192,7 @@ class Instance:
 
     # -- walking through history -------------------------------------------------------------------------------------
 
-    def _walk(self, events: list[ev.AnyEvent]) -> None:
+    def _walk(self, events: list[ev.AnyEvent]) -> WorkflowTaskBroken | None:
         for index, event in enumerate(events):
             kind = type(event)
             if kind in ev.COMMAND_EVENTS:
@@ -203,12 +203,15 @@ class Instance:
             if kind is ev.WorkflowTaskCompleted:
                 if self._was_live:
                     self._was_live = False
-                else:
-                    self._replay_round(events, index)
+                    continue
+                broken = self._replay_round(events, index)
+                if broken is not None:
+                    return broken
             elif kind is ev.WorkflowTaskStarted:
                 self._round_started = event  # type: ignore[assignment]
             elif kind not in _SILENT:
                 self._jobs.append(event)
+        return None
 
     def _recorded(self, event: ev.AnyEvent) -> None:
         pending = self._outbox.pop(0) if self._outbox else None
@@ -220,7 +223,7 @@ class Instance:
     def _waits_at(self) -> str | None:
         return None if self._main is None else matching.waiting_line(self._main.get_coro())
 
-    def _replay_round(self, events: list[ev.AnyEvent], index: int) -> None:
+    def _replay_round(self, events: list[ev.AnyEvent], index: int) -> WorkflowTaskBroken | None:
         """Run again the round that `events[index]` ended."""
         began = self._round_started
         assert began is not None
@@ -229,12 +232,14 @@ class Instance:
         self.history_size = began.history_size
         self.continue_as_new_suggested = began.suggest_continue_as_new
         updates: list[msg.Update] = []
-        for event in events[index + 1 :]:
+        for position in range(index + 1, len(events)):
+            event = events[position]
             if type(event) not in ev.COMMAND_EVENTS:
                 break
             if isinstance(event, ev.WorkflowExecutionUpdateAccepted):
                 updates.append(msg.Update(event.update_id, event.update_name, event.input, event.identity))
-        self._round(updates)
+        commands = self._guarded(lambda: self._round(updates))
+        return commands if isinstance(commands, WorkflowTaskBroken) else None
 
     # -- one round -----------------------------------------------------------------------------------------------------
 
