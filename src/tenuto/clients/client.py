@@ -24,7 +24,7 @@ from tenuto.engine.clock import Clock, SystemClock
 from tenuto.engine.gateway import Gateway
 from tenuto.engine.ids import id_source
 from tenuto.exceptions import WorkflowAlreadyStartedError
-from tenuto.given import UNSET, given
+from tenuto.given import UNSET, chosen, given
 from tenuto.listing import parse_query
 from tenuto.model import messages as msg
 from tenuto.model.errors import RPCError
@@ -131,7 +131,7 @@ class Client:
                 self.data_converter.encode_all(start_signal_args),
                 self.identity,
             )
-        conflict = WorkflowIDConflictPolicy(id_conflict_policy) or WorkflowIDConflictPolicy.FAIL
+        conflict = chosen(WorkflowIDConflictPolicy, id_conflict_policy) or WorkflowIDConflictPolicy.FAIL
         body = msg.Start(
             name,
             task_queue,
@@ -142,7 +142,7 @@ class Client:
             task_timeout=limit(task_timeout) or 10.0,
             retry=None if retry_policy is None else retry_policy.to_model(),
             memo={key: encode(value) for key, value in (memo or {}).items()},
-            reuse_policy=WorkflowIDReusePolicy(id_reuse_policy),
+            reuse_policy=chosen(WorkflowIDReusePolicy, id_reuse_policy),
             conflict_policy=conflict,
             start_delay=0.0 if start_delay is None else seconds_of(start_delay),
             identity=self.identity,

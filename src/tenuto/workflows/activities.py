@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 from tenuto.activities.definition import ActivityDefinition, resolve
 from tenuto.common import RetryPolicy
 from tenuto.durations import Duration, positive_seconds
-from tenuto.given import UNSET, given
+from tenuto.given import UNSET, chosen, given
 from tenuto.model import commands as cmd
 from tenuto.replay.calls import ActivityCall, ActivityCancellationType, CallTask
 from tenuto.replay.instance import Instance
@@ -163,7 +163,7 @@ def _call_activity(
         summary,
     )
     hint = None if definition.signature is None else definition.signature.result
-    return ActivityCall(this, command, ActivityCancellationType(cancellation_type)), hint
+    return ActivityCall(this, command, chosen(ActivityCancellationType, cancellation_type)), hint
 
 
 #: Seconds that an attempt of an activity may take if nothing else is said.

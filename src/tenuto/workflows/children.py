@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from tenuto.common import RetryPolicy, WorkflowIDReusePolicy
 from tenuto.durations import Duration, limit
-from tenuto.given import UNSET, given
+from tenuto.given import UNSET, chosen, given
 from tenuto.model import commands as cmd
 from tenuto.model.events import ExecutionRef
 from tenuto.model.policies import ParentClosePolicy
@@ -76,15 +76,15 @@ async def start_child_workflow(
         name,
         task_queue or this.started.task_queue,
         this.converter.encode_all(arguments),
-        ParentClosePolicy(parent_close_policy),
-        WorkflowIDReusePolicy(id_reuse_policy),
+        chosen(ParentClosePolicy, parent_close_policy),
+        chosen(WorkflowIDReusePolicy, id_reuse_policy),
         limit(execution_timeout),
         limit(run_timeout),
         limit(task_timeout) or 10.0,
         None if retry_policy is None else retry_policy.to_model(),
         {key: this.converter.encode(value) for key, value in (memo or {}).items()},
     )
-    call = ChildCall(this, command, ChildWorkflowCancellationType(cancellation_type))
+    call = ChildCall(this, command, chosen(ChildWorkflowCancellationType, cancellation_type))
     await call.started()
     hint = result_type or (definition.signature.result if definition else None)
 
