@@ -83,7 +83,7 @@ def explained(error: Exception) -> tuple[Exit, str]:
     """Of which kind `error` is, and what to say of it."""
     from tenuto import client
     from tenuto.exceptions import WorkflowAlreadyStartedError
-    from tenuto.model.errors import MissingExtraError, PayloadError, RPCError, StoreError
+    from tenuto.model.errors import PayloadError, RPCError, StoreError
 
     match error:
         case CommandError():
@@ -101,7 +101,7 @@ def explained(error: Exception) -> tuple[Exit, str]:
             return _of_request(error), one_line(error.message)
         case StoreError():
             return Exit.STORE, one_line(str(error))
-        case PayloadError() | MissingExtraError():
+        case PayloadError():
             return Exit.USAGE, one_line(str(error))
     return Exit.BUG, one_line(f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where)")
 

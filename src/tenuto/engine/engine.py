@@ -39,7 +39,7 @@ from tenuto.history import deadlines, effects
 from tenuto.history.execution import Execution
 from tenuto.model import events as ev
 from tenuto.model import messages as msg
-from tenuto.model.errors import RPCError, RPCStatusCode, StoreError
+from tenuto.model.errors import RPCError, RPCStatusCode, StoreError, StoreFormatError
 from tenuto.model.limits import Limits
 from tenuto.store.protocol import Store
 
@@ -411,6 +411,8 @@ class Engine:
         while True:
             try:
                 return await ask()
+            except StoreFormatError:
+                raise  # what is damaged stays so
             except StoreError as error:
                 logger.warning("the store could not be read, which is tried again: %s", error)
                 await asyncio.sleep(0.1)

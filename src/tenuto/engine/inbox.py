@@ -12,7 +12,7 @@ import msgspec
 
 from tenuto.engine.origin import Origin
 from tenuto.engine.resident import Resident
-from tenuto.model.errors import StoreError
+from tenuto.model.errors import StoreError, StoreFormatError
 from tenuto.model.messages import Message, decode_message, encode
 from tenuto.store.protocol import InboxRow, partition_of
 
@@ -75,7 +75,10 @@ class Inbox:
             generation = self._generation
             try:
                 rows = await self._engine.store.receive(list(self._engine.epochs), self._last_id, CHUNK)
-            except StoreError:
+            except StoreFormatError:
+                raise  # what is damaged stays so
+            except StoreError as error:
+                logger.warning("the inbox could not be read, which is tried again: %s", error)
                 await self._pause(CALM)
                 continue
             if generation != self._generation:

@@ -8,6 +8,7 @@ visited executions are evicted; the store has all of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from itertools import islice
@@ -15,11 +16,13 @@ from itertools import islice
 from tenuto.engine.batch import Visitor
 from tenuto.engine.resident import Resident
 from tenuto.history.execution import Execution
-from tenuto.model.errors import StoreError
+from tenuto.model.errors import StoreError, StoreFormatError
 from tenuto.model.events import ExecutionRef
 from tenuto.model.limits import Limits
 from tenuto.model.policies import ExecutionStatus
 from tenuto.store.protocol import Store, StoredExecution
+
+logger = logging.getLogger("tenuto.engine")
 
 #: Executions read from the store at one go.
 CHUNK = 256
@@ -121,7 +124,10 @@ class Residents:
                 wanted, self._asked = self._asked[:CHUNK], self._asked[CHUNK:]
                 try:
                     stored = await self._store.load([ExecutionRef(workflow_id) for workflow_id in wanted])
-                except StoreError:
+                except StoreFormatError:
+                    raise  # what is damaged stays so
+                except StoreError as error:
+                    logger.warning("executions could not be read, which is tried again: %s", error)
                     self._asked = wanted + self._asked
                     await asyncio.sleep(0.1)
                     continue

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from tenuto.history.effects import Deadline, DeadlineKind, Effect
-from tenuto.history.state import SECOND, ExecutionState, nanoseconds
+from tenuto.history.state import ExecutionState, nanoseconds
 from tenuto.model import events as ev
 from tenuto.model.failures import Failure
 from tenuto.model.limits import Limits
@@ -276,6 +276,3 @@ class Execution:
         elif scheduled.schedule_to_start_timeout is not None:
             ends.append(scheduled.time + nanoseconds(scheduled.schedule_to_start_timeout))
         return min(ends) if ends else None
-
-    def elapsed_seconds(self, now: int) -> float:
-        return (now - self.state.started.time) / SECOND

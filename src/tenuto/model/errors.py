@@ -9,7 +9,6 @@ TenutoError
   |     +-- StoreOwnedError         another engine process owns this file
   |     +-- LeaseLostError          a commit was fenced: another process owns the partition now
   +-- PayloadError                  a value can't be stored
-  +-- MissingExtraError             an optional dependency is not installed
 """
 
 from __future__ import annotations
@@ -78,7 +77,3 @@ class LeaseLostError(StoreError):
 
 class PayloadError(TenutoError, TypeError):
     """A value can't be stored, or a stored value can't be read as the type asked for."""
-
-
-class MissingExtraError(TenutoError, ImportError):
-    """An optional dependency is missing; the message names the extra to install."""

@@ -81,17 +81,6 @@ class Failure(Struct, array_like=True, frozen=True, gc=False):
             return "TimeoutError"
         return type(self.info).__name__.removesuffix("Failure") + "Error"
 
-    def is_cancellation(self) -> bool:
-        """True if this is a cancellation, or work that ended because of one."""
-        failure: Failure | None = self
-        while failure is not None:
-            if isinstance(failure.info, CanceledFailure):
-                return True
-            if not isinstance(failure.info, ActivityFailure | ChildWorkflowFailure):
-                return False
-            failure = failure.cause
-        return False
-
     def brief(self) -> str:
         """One line for logs and listings."""
         return f"{self.type_name}: {self.message}" if self.message else self.type_name
