@@ -18,7 +18,13 @@ T = TypeVar("T")
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
+    """Run `work` to its end, on uvloop where the extra `tenuto[fast]` is installed."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ a whole: the task fails, nothing of it is written, and it is done again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,11 @@ def _refuse(execution: Execution, commands: list[cmd.Command]) -> Refusal | None
         refusal = _refuse_one(execution, command)
         if refusal is not None:
             return refusal
+    if asked.get(cmd.ScheduleActivity, 0) > 1:
+        ids = Counter(command.activity_id for command in commands if isinstance(command, cmd.ScheduleActivity))
+        twice, count = ids.most_common(1)[0]
+        if count > 1:
+            return Refusal("SCHEDULE_ACTIVITY_DUPLICATE_ID", f"activity {twice!r} is started {count} times at once")
     for kind, number in asked.items():
         pending, limit, name = _COUNTED[kind](state, limits)
         if pending + number > limit:
@@ -140,10 +146,22 @@ def _refuse_one(execution: Execution, command: cmd.Command) -> Refusal | None:
             f"{type(command).__name__} carries {size_of(payloads):,} bytes; at most {limits.payload_size:,} are kept. "
             "Store large values elsewhere and pass a reference",
         )
-    if type(command) is cmd.StartTimer and command.timer_id in execution.state.timers:
-        return Refusal("START_TIMER_DUPLICATE_ID", f"timer {command.timer_id!r} is running")
-    if type(command) is cmd.ScheduleActivity and command.activity_id in execution.state.activity_ids:
-        return Refusal("SCHEDULE_ACTIVITY_DUPLICATE_ID", f"activity {command.activity_id!r} is running")
+    return _refuse_reference(execution.state, command)
+
+
+def _refuse_reference(state: ExecutionState, command: cmd.Command) -> Refusal | None:
+    """New things need ids of their own, and what is cancelled must be there."""
+    match command:
+        case cmd.StartTimer() if command.timer_id in state.timers:
+            return Refusal("START_TIMER_DUPLICATE_ID", f"timer {command.timer_id!r} is running")
+        case cmd.CancelTimer() if command.timer_id not in state.timers:
+            return Refusal("BAD_CANCEL_TIMER_ATTRIBUTES", f"there is no timer {command.timer_id!r}")
+        case cmd.ScheduleActivity() if command.activity_id in state.activity_ids:
+            return Refusal("SCHEDULE_ACTIVITY_DUPLICATE_ID", f"activity {command.activity_id!r} is running")
+        case cmd.RequestCancelActivity() if command.scheduled_event_id not in state.activities:
+            return Refusal(
+                "BAD_REQUEST_CANCEL_ACTIVITY_ATTRIBUTES", f"event {command.scheduled_event_id} is no pending activity"
+            )
     return None
 
 

@@ -799,3 +799,20 @@ async def test_outside_an_activity_there_is_no_info() -> None:
     assert not activity.in_activity()
     with pytest.raises(activity.NotInActivityError):
         activity.info()
+
+
+@workflow.defn
+class Twins:
+    @workflow.run
+    async def run(self) -> None:
+        await asyncio.gather(*(workflow.execute_activity("twin", activity_id="the same") for _ in range(2)))
+
+
+async def test_two_activities_of_one_id_are_refused_even_when_started_together() -> None:
+    async with serving(Twins) as client:
+        handle = await client.start_workflow(Twins.run, id=an_id())
+
+        async def problem() -> str | None:
+            return (await handle.describe()).problem
+
+        assert "SCHEDULE_ACTIVITY_DUPLICATE_ID" in await until(problem)
