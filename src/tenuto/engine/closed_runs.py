@@ -42,10 +42,18 @@ class ClosedRuns:
         future: asyncio.Future[ev.AnyEvent | None] = asyncio.get_running_loop().create_future()
 
         def watch(resident: Resident | None) -> None:
+            if future.done():
+                return  # whoever waited has given up
             if resident is None or resident.row.run_id != run_id or resident.execution is None:
                 future.set_result(None)
             else:
                 self._waiters.setdefault(run_id, []).append(future)
+                future.add_done_callback(give_up)
+
+        def give_up(_: object) -> None:
+            waiters = self._waiters.get(run_id, [])
+            if future in waiters:
+                waiters.remove(future)
 
         self._engine.residents.visit(workflow_id, watch)
         return future

@@ -21,10 +21,10 @@ class UpdateWaiters:
         self._completed: dict[Key, list[Origin]] = {}
 
     def wait_accepted(self, run_id: str, update_id: str, origin: Origin) -> None:
-        self._accepted.setdefault((run_id, update_id), []).append(origin)
+        _add(self._accepted, (run_id, update_id), origin)
 
     def wait_completed(self, run_id: str, update_id: str, origin: Origin) -> None:
-        self._completed.setdefault((run_id, update_id), []).append(origin)
+        _add(self._completed, (run_id, update_id), origin)
 
     def resolve(self, workflow_id: str, run_id: str, update_id: str, answer: Answer) -> None:
         """The update got this far, on record."""
@@ -42,3 +42,9 @@ class UpdateWaiters:
         self._accepted.clear()
         self._completed.clear()
         return [origin for origins in waiting for origin in origins]
+
+
+def _add(waiting: dict[Key, list[Origin]], key: Key, origin: Origin) -> None:
+    """Those who have given up make room."""
+    still = [each for each in waiting.get(key, []) if each.future is None or not each.future.done()]
+    waiting[key] = [*still, origin]
