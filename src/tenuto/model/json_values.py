@@ -1,0 +1,39 @@
+"""JSON as it comes from outside: decoded into values that can be stored."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeAlias
+
+import msgspec
+
+#: Whatever JSON can hold: None, bool, int, float, str, list and dict.
+Json: TypeAlias = Any
+
+_decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+
+
+def decode_json(data: bytes) -> Json:
+    """The value of a JSON text. Integers beyond 64 bits become floats, as they do in JavaScript: histories hold none.
+
+    Raises msgspec.DecodeError if `data` is not JSON."""
+    value = _decoder.decode(data)
+    return _storable(value) if _LONG_NUMBER.search(data) else value
+
+
+def encode_json(value: Json) -> bytes:
+    """`value` as compact JSON."""
+    return _encoder.encode(value)
+
+
+def _storable(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if type(value) is int and not _SMALLEST <= value <= _LARGEST:
+        return float(value) if abs(value) < 1e308 else None
+    return value
