@@ -14,12 +14,13 @@ _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+_FLOATS = 10**308
 
 
 def decode_json(data: bytes) -> Json:
     """The value of a JSON text. Integers beyond 64 bits become floats, as they do in JavaScript: histories hold none.
 
-    Raises msgspec.DecodeError if `data` is not JSON."""
+    Raises msgspec.DecodeError if `data` is not JSON, or has a number beyond what a float holds."""
     value = _decoder.decode(data)
     return _storable(value) if _LONG_NUMBER.search(data) else value
 
@@ -35,5 +36,7 @@ def _storable(value: Json) -> Json:
     if isinstance(value, list):
         return [_storable(item) for item in value]
     if type(value) is int and not _SMALLEST <= value <= _LARGEST:
-        return float(value) if abs(value) < 1e308 else None
+        if abs(value) > _FLOATS:
+            raise msgspec.DecodeError("a number has more than 308 digits")
+        return float(value)
     return value
