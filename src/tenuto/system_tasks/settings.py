@@ -13,8 +13,8 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     response_limit: int = 4 * 1024 * 1024
     """Bytes of a response's body, unpacked. A longer one fails the task, and the rest is not read."""
     allow: tuple[str, ...] = ()
-    """Which hosts may be called: names (`api.example.com`, `*.example.com`), addresses, networks (`10.0.0.0/8`). Empty: any.
-    Addresses and networks are compared with what a name resolves to."""
+    """Which hosts may be called: names (`api.example.com`, `*.example.com`), addresses, networks (`10.0.0.0/8`).
+    Empty: any. Addresses and networks are compared with what a name resolves to."""
     deny: tuple[str, ...] = ()
     """Which hosts may not be called, in the same forms; outranks `allow`."""
 
