@@ -8,6 +8,7 @@ TenutoError
   |     +-- StoreFormatError        not a Tenuto database, damaged, or of another version
   |     +-- StoreOwnedError         another engine process owns this file
   |     +-- LeaseLostError          a commit was fenced: another process owns the partition now
+  |     +-- ConflictError           a document is not as the writer expected it
   +-- PayloadError                  a value can't be stored
 """
 
@@ -73,6 +74,15 @@ class StoreOwnedError(StoreError):
 
 class LeaseLostError(StoreError):
     """Another process owns this partition now; nothing of this commit was written."""
+
+
+class ConflictError(StoreError):
+    """A document has another revision than the writer expected; nothing was written."""
+
+    def __init__(self, message: str, revision: int) -> None:
+        super().__init__(message)
+        #: The revision that is there, 0 if there is no document.
+        self.revision = revision
 
 
 class PayloadError(TenutoError, TypeError):

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct, field
 
 from tenuto.model.events import AnyEvent, ExecutionRef
 from tenuto.model.policies import ExecutionStatus
+from tenuto.model.search import SearchQuery
 from tenuto.model.tasks import AttemptNote
 
 PARTITIONS = 256
+
+R = TypeVar("R")
 
 
 def partition_of(workflow_id: str, partitions: int = PARTITIONS) -> int:
@@ -57,7 +60,8 @@ class ExecutionRow(Struct, kw_only=True, gc=False):
 
 
 class ExecutionChange(Struct, gc=False):
-    """New values of the changeable columns of one run."""
+    """New values of the changeable columns of one run. A closed run may be opened again: status RUNNING, no
+    `close_time`."""
 
     partition: int
     run_id: str
@@ -105,8 +109,85 @@ class InboxRow(Struct, gc=False):
     data: bytes
 
 
+class WorkflowIndexRow(Struct, kw_only=True, gc=False):
+    """What a search knows of one run. Of several with one run id, the last one counts; the ids and the type of a run
+    never change."""
+
+    partition: int
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    version: int
+    status: str
+    """In Conductor's words: RUNNING, PAUSED, COMPLETED, ..."""
+    start_time: int
+    update_time: int
+    end_time: int | None = None
+    correlation_id: str | None = None
+    parent_workflow_id: str = ""
+    priority: int = 0
+    created_by: str | None = None
+    event: str | None = None
+    reason: str | None = None
+    classifier: str = "workflow"
+    idempotency_key: str | None = None
+    failed_references: list[str] = field(default_factory=list)
+    failed_tasks: list[str] = field(default_factory=list)
+    task_to_domain: dict[str, str] = field(default_factory=dict)
+    input: str = ""
+    """JSON, as `output` is."""
+    output: str = ""
+
+
+class TaskIndexRow(Struct, kw_only=True, gc=False):
+    """What a search knows of one task. Of several with one task id, the last one counts; the ids, names and types of a
+    task never change."""
+
+    partition: int
+    task_id: str
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    task_type: str
+    task_def_name: str
+    reference_name: str
+    status: str
+    scheduled_time: int
+    update_time: int
+    start_time: int | None = None
+    end_time: int | None = None
+    correlation_id: str | None = None
+    reason: str | None = None
+    domain: str | None = None
+    priority: int = 0
+    input: str = ""
+    """JSON, as `output` is."""
+    output: str = ""
+
+
+class Document(Struct, gc=False):
+    """Some bytes under a key in a collection."""
+
+    collection: str
+    key: str
+    data: bytes
+    revision: int = 0
+    """How often it was written since it was created; the store counts, whatever a writer says."""
+    updated: int = 0
+    workflow_id: str = ""
+    """The execution that it belongs to and is purged with, if any."""
+
+
+class SearchPage(Struct, Generic[R]):
+    """Some of the rows that match, and how many do."""
+
+    total: int
+    rows: list[R]
+
+
 class Commit(Struct, gc=False):
-    """Everything that one commit changes. Rows are of partitions named in `epochs` only, but for `sent`."""
+    """Everything that one commit changes. Rows are of partitions named in `epochs` only, but for `sent` and documents.
+    What is taken away goes last: a task or document that the same commit writes too is gone after it."""
 
     epochs: dict[int, int] = field(default_factory=dict)
     started: list[ExecutionRow] = field(default_factory=list)
@@ -121,6 +202,15 @@ class Commit(Struct, gc=False):
     """Ids of inbox messages that are dealt with now."""
     answers: list[tuple[str, bytes, int]] = field(default_factory=list)
     """(request id, answer, now): answers that clients in other processes wait for; kept for an hour after `now`."""
+    indexed_workflows: list[WorkflowIndexRow] = field(default_factory=list)
+    indexed_tasks: list[TaskIndexRow] = field(default_factory=list)
+    unindexed_tasks: list[str] = field(default_factory=list)
+    """Ids of tasks that searches shall not find any more."""
+    documents: list[Document] = field(default_factory=list)
+    deleted_documents: list[tuple[str, str]] = field(default_factory=list)
+    """(collection, key) pairs."""
+    removed: list[tuple[int, str]] = field(default_factory=list)
+    """(partition, run id) of runs to forget with all that belongs to them, as `purge` does."""
 
 
 class StoredExecution(Struct, gc=False):
@@ -219,7 +309,43 @@ class Store(Protocol):
 
     async def purge(self, closed_before: int, now: int, limit: int) -> int:
         """Forget at most `limit` runs that closed before then, with all that belongs to them, and answers older than an
-        hour; returns how many runs went."""
+        hour; returns how many runs went. A document belongs to the last run of its workflow id."""
+        ...
+
+    async def document(self, collection: str, key: str) -> Document | None:
+        """One document, None if there is none."""
+        ...
+
+    async def documents(
+        self, collection: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[Document]:
+        """At most `limit` documents whose key starts with `prefix` and comes behind `after`, by key."""
+        ...
+
+    async def count_documents(self, collection: str, prefix: str = "") -> int:
+        """How many documents have such a key."""
+        ...
+
+    async def put_document(self, document: Document, expected: int | None = None) -> int:
+        """Create or replace a document, durably; returns its new revision, one more than the old. Needs no lease.
+        Raises `ConflictError` if `expected` is 0 and there is one, or is a revision and there is another or none."""
+        ...
+
+    async def delete_document(self, collection: str, key: str) -> bool:
+        """Delete a document, durably; False if there was none. Needs no lease."""
+        ...
+
+    async def search_workflows(self, query: SearchQuery) -> SearchPage[WorkflowIndexRow]:
+        """Runs that match. Sees every commit that was acknowledged before the call. Raises `ValueError` for a field
+        that can't be searched, or a value that is none of its type."""
+        ...
+
+    async def search_tasks(self, query: SearchQuery) -> SearchPage[TaskIndexRow]:
+        """Tasks that match; as `search_workflows`."""
+        ...
+
+    async def find_tasks(self, task_ids: Sequence[str]) -> list[TaskIndexRow | None]:
+        """The tasks of these ids, None for what there is not."""
         ...
 
     async def owner(self) -> str | None:
