@@ -1,0 +1,94 @@
+"""The ASGI application: finds the route, admits the caller, answers, and counts.
+
+It is one function from request to answer instead of a stack of middleware, because every route goes through all of it
+and polling goes through it thousands of times a second.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from time import perf_counter
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from tenuto.server.errors import ApiError, bad_request, error_for, error_response
+from tenuto.server.http import DISCARDED_BODIES, Call, ClientGone, discard, too_large
+from tenuto.server.identity.caller import ANYBODY
+from tenuto.server.routes import FAMILIES
+from tenuto.server.routing import Family, Route, RouteTable
+from tenuto.server.services import Services
+
+access_log = logging.getLogger("tenuto.server.access")
+
+#: How requests without a route are counted.
+NO_ROUTE = "none"
+
+
+def build_app(services: Services, families: Iterable[Family] = FAMILIES) -> App:
+    """The application with all its routes."""
+    return App(services, RouteTable(families))
+
+
+class App:
+    """Serves HTTP. Needs no lifespan: whoever runs it owns the services."""
+
+    def __init__(self, services: Services, table: RouteTable) -> None:
+        self.services = services
+        self.table = table
+        self._log = services.settings.access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": "no websockets here"})
+            return
+        if scope["type"] != "http":
+            raise RuntimeError(f"unexpected ASGI scope {scope['type']!r}")
+        began = perf_counter()
+        method, label = scope["method"], NO_ROUTE
+        try:
+            route, path_params = self._route(scope)
+            label = route.path
+            response = await self._answer(route, path_params, scope, receive)
+        except ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets an answer and the log the rest
+            response = error_response(error_for(error, self.services.new_id()))
+        seconds = perf_counter() - began
+        self.services.metrics.answered(method if label != NO_ROUTE else NO_ROUTE, label, response.status_code, seconds)
+        if self._log:
+            access_log.info("%s %s %d %.1f ms", method, scope["path"], response.status_code, seconds * 1000)
+        await response(scope, receive, send)
+
+    def _route(self, scope: Scope) -> tuple[Route, dict[str, str]]:
+        path = scope["raw_path"].decode("latin-1")
+        method = scope["method"]
+        try:
+            found = self.table.find(method, path)
+            if found is not None:
+                return found
+            methods = self.table.methods(path)
+        except ValueError:
+            raise bad_request("the path is not valid UTF-8") from None
+        if not methods:
+            raise ApiError(404, f"there is nothing at {scope['path']}")
+        allow = ", ".join(sorted(methods | {"OPTIONS"}))
+        raise ApiError(405, f"{method} is not possible at {scope['path']}, but {allow}", headers={"Allow": allow})
+
+    async def _answer(self, route: Route, path_params: dict[str, str], scope: Scope, receive: Receive) -> Response:
+        limit = self.services.settings.body_limit
+        expects = False
+        length = 0
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                length = int(value) if value.isdigit() else 0
+            elif name == b"expect":
+                expects = True
+        if length > limit:
+            if not expects:
+                await discard(receive, min(length, limit * DISCARDED_BODIES))
+            raise too_large(limit)
+        scope["path_params"] = path_params
+        call = Call(scope, receive, self.services, ANYBODY)
+        return await route.handler(call)

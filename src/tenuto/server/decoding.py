@@ -1,0 +1,137 @@
+"""Bodies and query strings into typed values.
+
+Strict decoding is tried first because it is fast; what it refuses is read again with the tolerance that clients count
+on: null stands for the default of a field that can't be null, numbers may come as strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+import msgspec
+from msgspec import inspect
+
+from tenuto.model.json_values import decode_json
+from tenuto.server.errors import ApiError, bad_request, fault
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def decoded(content: bytes, kind: type[T]) -> T:
+    """A JSON body as a value of `kind`. Raises ApiError (400) that names the position or the path of what is wrong."""
+    if not content.strip():
+        raise bad_request("the request needs a body")
+    try:
+        value = decode_json(content)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise bad_request(f"the body is not valid JSON: {error}") from None
+    return converted(value, kind)
+
+
+def converted(value: Any, kind: type[T]) -> T:
+    """A JSON value as one of `kind`, leniently. Raises ApiError (400) that names the path of what is wrong."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        pass
+    try:
+        return msgspec.convert(_without_nulls(value, information(kind)), kind, strict=False)
+    except msgspec.ValidationError as error:
+        message, path = _parted(str(error))
+        raise ApiError(400, f"the body is not valid: {message} at {path}", faults=[fault(path, message)]) from None
+
+
+def query_struct(pairs: Sequence[tuple[str, str]], kind: type[S]) -> S:
+    """Query parameters as a Struct. Of several values of one parameter the last one counts, unless it is a list.
+
+    Raises ApiError (400) that names the parameter."""
+    if not pairs:
+        return _without_parameters(kind)
+    lists = _list_fields(kind)
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if value == "":
+            continue
+        if name in lists:
+            values.setdefault(name, []).append(value)
+        else:
+            values[name] = value
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _parameter_error(error) from None
+
+
+def _without_parameters(kind: type[S]) -> S:
+    try:
+        return msgspec.convert({}, kind)
+    except msgspec.ValidationError as error:
+        raise _parameter_error(error) from None
+
+
+def _parameter_error(error: msgspec.ValidationError) -> ApiError:
+    message, path = _parted(str(error))
+    name = path.removeprefix("$.").removeprefix("$").partition("[")[0]
+    return bad_request(f"query parameter {name!r}: {message}" if name else f"query: {message}")
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """msgspec's message and path: "Expected `int`, got `str` - at `$.a`"."""
+    message, _, path = text.partition(" - at `")
+    return message, path.removesuffix("`") or "$"
+
+
+@cache
+def _list_fields(kind: type[msgspec.Struct]) -> frozenset[str]:
+    hints = get_type_hints(kind)
+    fields = msgspec.structs.fields(kind)
+    return frozenset(field.encode_name for field in fields if get_origin(hints[field.name]) is list)
+
+
+_information: dict[Any, inspect.Type] = {}
+
+
+def information(kind: Any) -> inspect.Type:
+    """What msgspec knows of a type."""
+    found = _information.get(kind)
+    if found is None:
+        found = _information[kind] = inspect.type_info(kind)
+    return found
+
+
+def _without_nulls(value: Any, kind: inspect.Type) -> Any:
+    """`value` without the nulls that stand for a default."""
+    match kind:
+        case inspect.Metadata():
+            return _without_nulls(value, kind.type)
+        case inspect.UnionType():
+            for option in kind.types:
+                if isinstance(option, inspect.StructType | inspect.ListType | inspect.DictType):
+                    value = _without_nulls(value, option)
+            return value
+        case inspect.StructType() if isinstance(value, dict):
+            fields = {field.encode_name: field.type for field in kind.fields}
+            return {
+                key: _without_nulls(item, fields[key]) if key in fields else item
+                for key, item in value.items()
+                if item is not None or key not in fields or _takes_null(fields[key])
+            }
+        case inspect.ListType() if isinstance(value, list):
+            return [_without_nulls(item, kind.item_type) for item in value]
+        case inspect.DictType() if isinstance(value, dict):
+            return {key: _without_nulls(item, kind.value_type) for key, item in value.items()}
+    return value
+
+
+def _takes_null(kind: inspect.Type) -> bool:
+    match kind:
+        case inspect.AnyType() | inspect.NoneType() | inspect.RawType():
+            return True
+        case inspect.UnionType():
+            return any(_takes_null(option) for option in kind.types)
+        case inspect.Metadata():
+            return _takes_null(kind.type)
+    return False

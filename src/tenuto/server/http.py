@@ -1,0 +1,201 @@
+"""A request as handlers see it, and the answers they give.
+
+What clients are known to send is understood: booleans as `True`, empty query values (the default is meant), repeated
+parameters for lists, null for a number, raw text where JSON is announced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from tenuto.model.json_values import decode_json, encode_json
+from tenuto.server.decoding import decoded, query_struct
+from tenuto.server.errors import ApiError, bad_request
+from tenuto.server.identity.access import may
+
+if TYPE_CHECKING:
+    from tenuto.server.identity.caller import Caller
+    from tenuto.server.services import Services
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+
+#: Seconds that a client may take to send its body.
+BODY_PATIENCE = 60.0
+#: How much of a body above the limit is taken off the wire, in bodies of the limit's size, so that the client gets to
+#: read the refusal.
+DISCARDED_BODIES = 4
+
+
+class ClientGone(Exception):
+    """The client hung up before it had sent its request."""
+
+
+class Call(Request):
+    """One request: Starlette's `Request`, what is known of its caller, and the services of this server.
+
+    `path_params` holds the decoded segments of the path that the route has in braces."""
+
+    def __init__(self, scope: Scope, receive: Receive, services: Services, caller: Caller) -> None:
+        super().__init__(scope, receive)
+        self.services = services
+        self.caller = caller
+        self._content: bytes | None = None
+
+    def query(self, kind: type[S]) -> S:
+        """The query parameters as a Struct; what is missing or empty takes its default.
+
+        Raises ApiError (400) that names the parameter."""
+        text: bytes = self.scope["query_string"]
+        try:
+            pairs = parse_qsl(text.decode(), max_num_fields=10_000) if text else []
+        except ValueError:
+            raise bad_request("the query string is not UTF-8 text, or has more than 10000 parameters") from None
+        return query_struct(pairs, kind)
+
+    async def body(self) -> bytes:
+        """The whole body. Raises ApiError: 413 above the server's limit, 408 if it doesn't come in time."""
+        if self._content is None:
+            self._content = await _read(self.receive, self.services.settings.body_limit)
+        return self._content
+
+    async def json(self) -> Any:
+        """The body as a JSON value; None if there is no body. Raises ApiError (400) that says where it is malformed."""
+        content = await self.body()
+        if not content.strip():
+            return None
+        try:
+            return decode_json(content)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise bad_request(f"the body is not valid JSON: {error}") from None
+
+    async def decode(self, kind: type[T]) -> T:
+        """The body as a value of `kind`, a Struct or a type of several. Unknown fields are ignored.
+
+        Raises ApiError (400) that names the path of what is wrong."""
+        return decoded(await self.body(), kind)
+
+    async def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; {} if there is no body."""
+        value = await self.json()
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise bad_request(f"the body must be a JSON object, not {_kind(value)}")
+        return value
+
+    async def text(self) -> str:
+        """The body as text, whatever its content type says; a JSON string is unquoted."""
+        content = await self.body()
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise bad_request(f"the body is not UTF-8 text: {error}") from None
+        if text.startswith('"') and text.rstrip().endswith('"'):
+            try:
+                return msgspec.json.decode(content, type=str)
+            except msgspec.DecodeError:
+                return text
+        return text
+
+    async def until_gone(self) -> None:
+        """Return when the client has hung up. The body must have been read."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    def may(self, area: str, access: str, name: str) -> bool:
+        """Whether the caller may do this with the target `name` of an area (see `identity.access`)."""
+        return may(self.caller, area, access, name)
+
+    def require(self, area: str, access: str, name: str) -> None:
+        """Raise ApiError (403) unless the caller may do this with this target."""
+        if not may(self.caller, area, access, name):
+            raise ApiError(403, f"{self.caller.name} may not {access} {name!r} ({area})", code="FORBIDDEN")
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """`value`, which may hold Structs, as JSON."""
+    return Response(encode_json(value), status, media_type="application/json")
+
+
+def text_response(text: str) -> Response:
+    """Bare text, without quotes."""
+    return Response(text, media_type="text/plain")
+
+
+def empty() -> Response:
+    """What most void operations answer: 200 without a body."""
+    return Response()
+
+
+def no_content() -> Response:
+    return Response(status_code=204)
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_PATIENCE):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limit * (1 + DISCARDED_BODIES):
+                    raise too_large(limit)
+                if size <= limit:
+                    chunks.append(chunk)
+                else:
+                    chunks.clear()
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        raise ApiError(
+            408, f"the body did not arrive within {BODY_PATIENCE:g} s", headers={"Connection": "close"}
+        ) from None
+    if size > limit:
+        raise too_large(limit)
+    return b"".join(chunks)
+
+
+async def discard(receive: Receive, size: int) -> None:
+    """Take up to `size` bytes of an unwanted body off the wire: a client that still sends doesn't read the answer."""
+    try:
+        async with asyncio.timeout(BODY_PATIENCE):
+            while size > 0:
+                message = await receive()
+                size -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
+
+
+def too_large(limit: int) -> ApiError:
+    return ApiError(
+        413,
+        f"the body is larger than {limit} bytes, the server's setting body_limit; nothing was stored",
+        headers={"Connection": "close"},
+    )
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+    return "null"

@@ -1,0 +1,31 @@
+"""Who makes a request, as the rest of the server sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec import Struct
+
+
+class Caller(Struct, frozen=True, eq=False):
+    """A caller and what it may do.
+
+    `permissions` are those of its roles (see `identity.access`), `grants` the accesses to single targets by (kind,
+    name)."""
+
+    name: str
+    unlimited: bool = False
+    permissions: Collection[str] = frozenset()
+    grants: Mapping[tuple[str, str], Collection[str]] = {}
+    roles: Collection[str] = frozenset()
+
+    def has(self, permission: str) -> bool:
+        return self.unlimited or permission in self.permissions
+
+    def granted(self, access: str, kind: str, name: str) -> bool:
+        """Whether there is a grant for this target."""
+        return access in self.grants.get((kind, name), ())
+
+
+#: Whoever calls while the server is open.
+ANYBODY = Caller("anonymous", unlimited=True)

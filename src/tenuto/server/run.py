@@ -1,0 +1,161 @@
+"""Runs a server: store, engine and HTTP on one event loop, from its start to a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+
+from tenuto.engine.clock import Clock, SystemClock
+from tenuto.engine.gateway import PATIENCE, Gateway
+from tenuto.engine.ids import id_source
+from tenuto.model.limits import Limits
+from tenuto.server.app import build_app
+from tenuto.server.services import Services
+from tenuto.server.settings import Settings, SettingsError
+from tenuto.store.urls import open_store
+
+logger = logging.getLogger("tenuto.server")
+
+BACKLOG = 2048
+DAY = 86_400.0
+
+
+@asynccontextmanager
+async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """The store opened, the engine started and the services ready; all is stopped at the end.
+
+    Raises SettingsError for a store URL that can't be understood, StoreOwnedError if another process has the store."""
+    clock = clock or SystemClock()
+    try:
+        store = open_store(settings.db)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    await store.open()
+    try:
+        gateway = Gateway(store, clock, Limits(), id_source(clock), retention=settings.retention_days * DAY)
+        services = Services(gateway, settings)
+        await services.start(PATIENCE)
+        try:
+            yield services
+        finally:
+            await services.stop()
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def listening(services: Services, listener: socket.socket) -> AsyncIterator[Listener]:
+    """Serve HTTP on `listener` inside the block. At its end no connection is taken any more, waiting polls are
+    answered, and other requests may go on for the grace that the settings give."""
+    http = Listener(services)
+    serving = asyncio.create_task(http.serve([listener]), name="tenuto: http")
+    try:
+        while not http.started and not serving.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)  # uvicorn has no event for it
+        if serving.done():
+            serving.result()
+        http.serving = serving
+        yield http
+    finally:
+        services.stopping.set()
+        http.should_exit = True
+        await serving
+
+
+class Listener(uvicorn.Server):
+    """Uvicorn, without its handling of signals: whoever runs the process decides what they mean."""
+
+    serving: asyncio.Task[None]
+
+    def __init__(self, services: Services) -> None:
+        settings = services.settings
+        super().__init__(
+            uvicorn.Config(
+                build_app(services),
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens on the address. Raises SettingsError that says why it can't."""
+    try:
+        if not host:
+            return socket.create_server(
+                ("", port),
+                family=socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET,
+                dualstack_ipv6=socket.has_dualstack_ipv6(),
+                backlog=BACKLOG,
+            )
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise SettingsError(f"can't listen on {host or '*'}:{port}: {reason}") from None
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine reaches the address."""
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+
+
+async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set. Raises what stopped the engine, if something did."""
+    async with opened(settings) as services:
+        async with listening(services, listener) as http:
+            _announce(services, listener)
+            asked = asyncio.create_task(stop.wait())
+            try:
+                ends: set[asyncio.Future[Any]] = {asked, services.failed, http.serving}
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                asked.cancel()
+            logger.info("stopping: requests may go on for %g s", settings.shutdown_grace)
+        if services.failed.done():
+            services.failed.result()
+    logger.info("stopped; what is unfinished goes on with the next start")
+
+
+def _announce(services: Services, listener: socket.socket) -> None:
+    logger.info(
+        "serving %s on %s (API at /api, documentation at /docs, pid %d)",
+        services.settings.db,
+        url_of(listener),
+        os.getpid(),
+    )
+    if not is_loopback(listener) and services.is_open:
+        logger.warning(
+            "THIS SERVER IS OPEN: it listens on %s and has no access key, so everybody who reaches it may do"
+            " everything. Create an application and an access key (POST /api/applications, .../accessKeys),"
+            " set TENUTO_ADMIN_KEY, or listen on 127.0.0.1",
+            url_of(listener),
+        )
