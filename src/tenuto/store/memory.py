@@ -9,16 +9,21 @@ from weakref import WeakValueDictionary
 from tenuto.model.errors import LeaseLostError, StoreError, StoreOwnedError
 from tenuto.model.events import ExecutionRef
 from tenuto.model.policies import ExecutionStatus
+from tenuto.model.search import SearchQuery
 from tenuto.store.memory_tables import Tables
 from tenuto.store.protocol import (
     PARTITIONS,
     Commit,
+    Document,
     Due,
     ExecutionFilter,
     ExecutionRow,
     InboxRow,
+    SearchPage,
     StoredExecution,
+    TaskIndexRow,
     TaskRow,
+    WorkflowIndexRow,
 )
 
 _shared: WeakValueDictionary[str, Tables] = WeakValueDictionary()
@@ -95,6 +100,32 @@ class MemoryStore:
 
     async def purge(self, closed_before: int, now: int, limit: int) -> int:
         return self._open_tables.purge(closed_before, now, limit)
+
+    async def document(self, collection: str, key: str) -> Document | None:
+        return self._open_tables.documents.get(collection, key)
+
+    async def documents(
+        self, collection: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[Document]:
+        return self._open_tables.documents.page(collection, prefix, after, limit)
+
+    async def count_documents(self, collection: str, prefix: str = "") -> int:
+        return self._open_tables.documents.count(collection, prefix)
+
+    async def put_document(self, document: Document, expected: int | None = None) -> int:
+        return self._open_tables.documents.put(document, expected)
+
+    async def delete_document(self, collection: str, key: str) -> bool:
+        return self._open_tables.documents.delete(collection, key)
+
+    async def search_workflows(self, query: SearchQuery) -> SearchPage[WorkflowIndexRow]:
+        return self._open_tables.search_workflows(query)
+
+    async def search_tasks(self, query: SearchQuery) -> SearchPage[TaskIndexRow]:
+        return self._open_tables.index.search_tasks(query)
+
+    async def find_tasks(self, task_ids: Sequence[str]) -> list[TaskIndexRow | None]:
+        return [self._open_tables.index.task(task_id) for task_id in task_ids]
 
     async def owner(self) -> str | None:
         owner = self._open_tables.owner

@@ -11,7 +11,10 @@ import msgspec
 
 from tenuto.model.errors import StoreError
 from tenuto.model.events import ExecutionRef, decode_events
+from tenuto.model.search import SearchQuery
 from tenuto.model.tasks import AttemptNote
+from tenuto.store.memory_documents import Documents
+from tenuto.store.memory_search import SearchIndex
 from tenuto.store.protocol import (
     Commit,
     Due,
@@ -19,8 +22,10 @@ from tenuto.store.protocol import (
     ExecutionFilter,
     ExecutionRow,
     InboxRow,
+    SearchPage,
     StoredExecution,
     TaskRow,
+    WorkflowIndexRow,
 )
 
 ANSWERS_KEPT = 3600 * 1_000_000_000
@@ -57,6 +62,8 @@ class Tables:
         self.tasks: dict[tuple[str, int], TaskRow] = {}
         self.inbox: dict[int, InboxRow] = {}
         self.answers: dict[str, tuple[bytes, int]] = {}
+        self.index = SearchIndex()
+        self.documents = Documents()
         self._runs_started = 0
         self._messages_sent = 0
 
@@ -84,6 +91,11 @@ class Tables:
             self.inbox.pop(id, None)
         for request_id, answer, now in commit.answers:
             self.answers[request_id] = (answer, now)
+        self.index.write(commit)
+        self.documents.write(commit)
+        if commit.removed:
+            removed = {run_id for _, run_id in commit.removed} & self.runs.keys()
+            self._forget([self.runs[run_id].row for run_id in removed])
 
     def _check(self, commit: Commit) -> None:
         known = {row.run_id for row in commit.started}
@@ -91,6 +103,7 @@ class Tables:
             raise StoreError("A run of this commit is recorded already.")
         needed = {row.run_id for row in commit.history} | {row.run_id for row in commit.tasks}
         needed |= {row.run_id for row in commit.notes if row.note is not None}
+        needed |= {row.run_id for row in commit.indexed_workflows} | {row.run_id for row in commit.indexed_tasks}
         if unknown := needed - known - self.runs.keys():
             raise StoreError(f"There is no run {unknown.pop()}.")
         places = {(row.run_id, row.first_event_id) for row in commit.history}
@@ -147,6 +160,9 @@ class Tables:
         runs.sort(key=lambda run: (run.row.start_time, run.number), reverse=True)
         return [msgspec.structs.replace(run.row) for run in runs]
 
+    def search_workflows(self, query: SearchQuery) -> SearchPage[WorkflowIndexRow]:
+        return self.index.search_workflows(query, lambda run_id: self.runs[run_id].number)
+
     def purge(self, closed_before: int, now: int, limit: int) -> int:
         closed = [
             (run.row.close_time, run.number, run.row)
@@ -154,15 +170,20 @@ class Tables:
             if run.row.close_time is not None and run.row.close_time < closed_before
         ]
         gone = [row for _, _, row in sorted(closed, key=lambda entry: entry[:2])[:limit]]
+        self._forget(gone)
+        self.answers = {id: entry for id, entry in self.answers.items() if entry[1] >= now - ANSWERS_KEPT}
+        return len(gone)
+
+    def _forget(self, gone: list[ExecutionRow]) -> None:
         for row in gone:
             del self.runs[row.run_id]
             self.by_workflow[row.workflow_id].remove(row.run_id)
             if not self.by_workflow[row.workflow_id]:
                 del self.by_workflow[row.workflow_id]
-        purged = {row.run_id for row in gone}
-        self.tasks = {key: task for key, task in self.tasks.items() if key[0] not in purged}
-        self.answers = {id: entry for id, entry in self.answers.items() if entry[1] >= now - ANSWERS_KEPT}
-        return len(gone)
+        run_ids = {row.run_id for row in gone}
+        self.tasks = {key: task for key, task in self.tasks.items() if key[0] not in run_ids}
+        self.index.forget(run_ids)
+        self.documents.forget({row.workflow_id for row in gone} - self.by_workflow.keys())
 
 
 def matches(row: ExecutionRow, filter: ExecutionFilter) -> bool:

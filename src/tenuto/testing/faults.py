@@ -17,15 +17,20 @@ from msgspec import Struct
 from tenuto.model.errors import StoreError
 from tenuto.model.events import ExecutionRef
 from tenuto.model.policies import ExecutionStatus
+from tenuto.model.search import SearchQuery
 from tenuto.store.protocol import (
     Commit,
+    Document,
     Due,
     ExecutionFilter,
     ExecutionRow,
     InboxRow,
+    SearchPage,
     Store,
     StoredExecution,
+    TaskIndexRow,
     TaskRow,
+    WorkflowIndexRow,
 )
 
 __all__ = ["FaultyStore", "ProcessDiedError"]
@@ -155,6 +160,34 @@ class FaultyStore:
 
     async def purge(self, closed_before: int, now: int, limit: int) -> int:
         return await self._do("purge", lambda: self.inner.purge(closed_before, now, limit))
+
+    async def document(self, collection: str, key: str) -> Document | None:
+        return await self._do("document", lambda: self.inner.document(collection, key))
+
+    async def documents(
+        self, collection: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[Document]:
+        return await self._do(
+            "documents", lambda: self.inner.documents(collection, prefix=prefix, after=after, limit=limit)
+        )
+
+    async def count_documents(self, collection: str, prefix: str = "") -> int:
+        return await self._do("count_documents", lambda: self.inner.count_documents(collection, prefix))
+
+    async def put_document(self, document: Document, expected: int | None = None) -> int:
+        return await self._do("put_document", lambda: self.inner.put_document(document, expected))
+
+    async def delete_document(self, collection: str, key: str) -> bool:
+        return await self._do("delete_document", lambda: self.inner.delete_document(collection, key))
+
+    async def search_workflows(self, query: SearchQuery) -> SearchPage[WorkflowIndexRow]:
+        return await self._do("search_workflows", lambda: self.inner.search_workflows(query))
+
+    async def search_tasks(self, query: SearchQuery) -> SearchPage[TaskIndexRow]:
+        return await self._do("search_tasks", lambda: self.inner.search_tasks(query))
+
+    async def find_tasks(self, task_ids: Sequence[str]) -> list[TaskIndexRow | None]:
+        return await self._do("find_tasks", lambda: self.inner.find_tasks(task_ids))
 
     async def owner(self) -> str | None:
         return await self._do("owner", self.inner.owner)
