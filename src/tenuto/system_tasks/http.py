@@ -14,6 +14,7 @@ from tenuto import __version__
 from tenuto.model.json_values import Json, encode_json
 from tenuto.model.system_tasks import SystemTask, SystemTaskResult
 from tenuto.system_tasks.address_rules import AddressForbidden, AddressRules
+from tenuto.system_tasks.async_complete import completes_from_outside
 from tenuto.system_tasks.bad_input import BadInput
 from tenuto.system_tasks.http_request import HttpRequest, parse_request, request_keys
 from tenuto.system_tasks.http_response import ResponseBroken, ResponseTooLarge, described, read_body
@@ -100,8 +101,7 @@ class Http:
         if exchange.failure is not None:
             return SystemTaskResult("FAILED", {"response": exchange.response}, exchange.failure)
         output = {"response": filtered(exchange.response, request.output_filter)}
-        from_outside = is_true(task.node.get("asyncComplete")) or is_true(keys.get("asyncComplete"))
-        return SystemTaskResult("IN_PROGRESS" if from_outside else "COMPLETED", output)
+        return SystemTaskResult("IN_PROGRESS" if completes_from_outside(task, keys) else "COMPLETED", output)
 
 
 def filtered(response: dict[str, Json], output_filter: str | None) -> Json:
@@ -115,11 +115,6 @@ def filtered(response: dict[str, Json], output_filter: str | None) -> Json:
     except BadPath as error:
         raise BadInput(f"outputFilter: {error}") from None
     return found
-
-
-def is_true(value: Json) -> bool:
-    """True of a switch in a definition, which an expression may have turned into text."""
-    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
 _NETWORK_ERRORS = (

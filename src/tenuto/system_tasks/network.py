@@ -17,7 +17,7 @@ import httpx
 
 from tenuto.system_tasks.address_rules import AddressRules
 
-#: Seconds for which an idle connection is kept. Servers close theirs after 5 seconds or more: no call meets that moment.
+#: Seconds for which an idle connection is kept. Servers close theirs after 5 or more: no call meets that moment.
 _KEEP_ALIVE = 2.0
 
 

@@ -11,7 +11,11 @@ from msgspec.structs import replace
 
 from tenuto.model.system_tasks import SystemTask, SystemTaskResult
 from tenuto.system_tasks.bad_input import BadInput
+from tenuto.system_tasks.buses.buses import Buses
+from tenuto.system_tasks.event import Event, Publish
 from tenuto.system_tasks.http import Http, HttpCaller
+from tenuto.system_tasks.http_poll import HttpPoll, Scripts
+from tenuto.system_tasks.kafka_publish import KafkaPublish
 from tenuto.system_tasks.redaction import Redaction
 from tenuto.system_tasks.settings import SystemTaskSettings
 
@@ -32,10 +36,21 @@ class Runs(Protocol):
 class SystemTasks:
     """Runs system tasks. Every run ends within the settings' `longest`, and no result holds a secret."""
 
-    def __init__(self, settings: SystemTaskSettings) -> None:
+    def __init__(self, settings: SystemTaskSettings, scripts: Scripts, publish: Publish) -> None:
+        """`publish` takes messages for the engine's own event queues.
+
+        Raises ValueError for settings that can't be used."""
+        self.buses = Buses(settings.buses)
+        """The event buses; event handlers subscribe here."""
         self._longest = settings.longest
         self._caller = HttpCaller(settings.http)
-        self._kinds: dict[str, Runs] = {"HTTP": Http(self._caller)}
+        self._kafka_publish = KafkaPublish(settings.buses)
+        self._kinds: dict[str, Runs] = {
+            "HTTP": Http(self._caller),
+            "HTTP_POLL": HttpPoll(self._caller, scripts),
+            "EVENT": Event(self.buses, publish),
+            "KAFKA_PUBLISH": self._kafka_publish,
+        }
         self.types: frozenset[str] = frozenset(self._kinds)
         """The task types that `run` takes."""
 
@@ -50,8 +65,10 @@ class SystemTasks:
         )
 
     async def aclose(self) -> None:
-        """Close all connections. Runs that are under way should have been cancelled before."""
+        """Close all connections. Runs that are under way, and subscriptions, must have been ended before."""
         await self._caller.aclose()
+        await self._kafka_publish.aclose()
+        await self.buses.aclose()
 
     async def _bounded(self, task: SystemTask) -> SystemTaskResult:
         try:

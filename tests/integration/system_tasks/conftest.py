@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tenuto.system_tasks.registry import SystemTasks
-from tenuto.system_tasks.settings import SystemTaskSettings
+from tests.integration.system_tasks.running import running_tasks
 from tests.integration.system_tasks.servers import http_server
 
 
@@ -17,6 +17,5 @@ async def base() -> AsyncIterator[str]:
 
 @pytest.fixture
 async def tasks() -> AsyncIterator[SystemTasks]:
-    system_tasks = SystemTasks(SystemTaskSettings())
-    yield system_tasks
-    await system_tasks.aclose()
+    async with running_tasks() as system_tasks:
+        yield system_tasks

@@ -12,7 +12,7 @@ import pytest
 from tenuto.model.system_tasks import SystemTaskResult
 from tenuto.system_tasks.registry import SystemTasks
 from tenuto.system_tasks.settings import HttpSettings, SystemTaskSettings
-from tests.integration.system_tasks.running import system_task
+from tests.integration.system_tasks.running import running_tasks, system_task
 from tests.integration.system_tasks.servers import raw_server
 
 
@@ -176,10 +176,8 @@ async def test_a_trickle_ends_at_the_limit_of_a_run() -> None:
             writer.write(b"x")
             await asyncio.sleep(0.02)
 
-    tasks = SystemTasks(SystemTaskSettings(longest=0.3))
-    async with raw_server(trickle) as base:
+    async with running_tasks(SystemTaskSettings(longest=0.3)) as tasks, raw_server(trickle) as base:
         result = await call(tasks, base)
-    await tasks.aclose()
     assert "longer than 0.3 seconds" in (result.reason or "")
 
 
@@ -220,8 +218,9 @@ async def test_other_charsets(tasks: SystemTasks) -> None:
         b"nonsense\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
         with_body(b"not packed", b"Content-Encoding: gzip"),
-        with_body(gzip.compress(b"x" * 1000)[:-9], b"Content-Encoding: gzip"),
+        with_body(gzip.compress(b"x" * 1000, mtime=0)[:-9], b"Content-Encoding: gzip"),
     ],
+    ids=["nonsense", "too short", "not packed", "cut"],
 )
 async def test_broken_answers_fail(tasks: SystemTasks, data: bytes) -> None:
     result = await respond_raw(tasks, data)
@@ -246,10 +245,9 @@ async def test_a_long_body_fails_without_being_read(packed: bool, declared: bool
             written += len(body)
             await writer.drain()
 
-    tasks = SystemTasks(SystemTaskSettings(http=HttpSettings(response_limit=1000)))
-    async with raw_server(serve) as base:
+    settings = SystemTaskSettings(http=HttpSettings(response_limit=1000))
+    async with running_tasks(settings) as tasks, raw_server(serve) as base:
         result = await call(tasks, base)
-    await tasks.aclose()
     assert result.status == "FAILED"
     assert "more than 1000 bytes" in (result.reason or "")
     assert result.output["response"]["statusCode"] == 200
@@ -288,9 +286,8 @@ async def test_concurrency_is_bounded() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
 
-    tasks = SystemTasks(SystemTaskSettings(http=HttpSettings(concurrency=3)))
-    async with raw_server(serve) as base:
+    settings = SystemTaskSettings(http=HttpSettings(concurrency=3))
+    async with running_tasks(settings) as tasks, raw_server(serve) as base:
         results = await asyncio.gather(*(call(tasks, base) for _ in range(10)))
-    await tasks.aclose()
     assert {result.status for result in results} == {"COMPLETED"}
     assert most == 3
