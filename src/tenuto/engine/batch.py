@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tenuto.engine import graph_rows
 from tenuto.engine.resident import Resident
 from tenuto.model.errors import StoreError
 from tenuto.model.events import encode_events
-from tenuto.store.protocol import Commit, TaskRow
+from tenuto.store.protocol import Commit, Document, TaskRow
 
 #: A run is loaded for these; see `Residents.visit`.
 Visitor = Callable[[Resident | None], None]
@@ -16,13 +17,25 @@ Visitor = Callable[[Resident | None], None]
 class Batch:
     """What one commit will hold, and what follows from it."""
 
-    __slots__ = ("answers", "effects", "failed", "received", "redo", "residents", "sent", "tasks", "tasks_done")
+    __slots__ = (
+        "answers",
+        "documents",
+        "effects",
+        "failed",
+        "received",
+        "redo",
+        "residents",
+        "sent",
+        "tasks",
+        "tasks_done",
+    )
 
     def __init__(self) -> None:
         self.residents: dict[Resident, None] = {}
         self.sent: list[tuple[int, bytes]] = []
         self.received: list[int] = []
         self.answers: list[tuple[str, bytes, int]] = []
+        self.documents: list[Document] = []
         self.tasks: list[TaskRow] = []
         self.tasks_done: list[TaskRow] = []
         #: To be called, in order, once the commit is durable.
@@ -41,6 +54,7 @@ class Batch:
             or self.sent
             or self.tasks
             or self.tasks_done
+            or self.documents
         )
 
     def add(self, resident: Resident) -> None:
@@ -56,6 +70,7 @@ class Batch:
             answers=self.answers,
             tasks=self.tasks,
             tasks_done=self.tasks_done,
+            documents=self.documents,
         )
         partitions: set[int] = {task.partition for task in self.tasks}
         partitions.update(task.partition for task in self.tasks_done)
@@ -65,7 +80,7 @@ class Batch:
         if self.received or self.answers:
             # They belong to no execution that changed; any one of our epochs proves that we still own something.
             partitions.add(next(iter(epochs), 0) if not partitions else next(iter(partitions)))
-        if not partitions and not self.sent:
+        if not partitions and not self.sent and not self.documents:
             return None
         commit.epochs = {partition: epochs.get(partition, -1) for partition in partitions}
         return commit
@@ -74,6 +89,8 @@ class Batch:
 def _add_rows(commit: Commit, resident: Resident) -> bool:
     """Put what changed in one run into `commit`. False if nothing did."""
     execution, row = resident.execution, resident.row
+    if resident.graph is not None:
+        return graph_rows.add_rows(commit, resident, resident.graph)
     if execution is None:
         return False
     written = False

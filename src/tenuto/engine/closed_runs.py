@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tenuto.engine.resident import Resident
+from tenuto.graph.parents import closing_event
 from tenuto.history.execution import Execution
 from tenuto.model import events as ev
 from tenuto.store.protocol import ExecutionRow, StoredExecution
@@ -44,7 +45,7 @@ class ClosedRuns:
         def watch(resident: Resident | None) -> None:
             if future.done():
                 return  # whoever waited has given up
-            if resident is None or resident.row.run_id != run_id or resident.execution is None:
+            if resident is None or resident.row.run_id != run_id or (not resident.execution and not resident.graph):
                 future.set_result(None)
             else:
                 self._waiters.setdefault(run_id, []).append(future)
@@ -64,6 +65,16 @@ class ClosedRuns:
         event = resident.execution.state.closing_event
         resident.drop_instance()
         resident.execution = None
+        self._tell(resident, event)
+
+    def graph_closed(self, resident: Resident) -> None:
+        """As `closed`, of a graph."""
+        assert resident.graph is not None
+        event = closing_event(resident.graph)
+        resident.graph = None
+        self._tell(resident, event)
+
+    def _tell(self, resident: Resident, event: ev.AnyEvent | None) -> None:
         for waiter in self._waiters.pop(resident.row.run_id, []):
             if not waiter.done():
                 waiter.set_result(event)

@@ -22,6 +22,7 @@ from tenuto.engine.clock import SECOND, Clock
 from tenuto.engine.closed_runs import ClosedRuns
 from tenuto.engine.dispatch import Dispatch
 from tenuto.engine.eviction import Eviction
+from tenuto.engine.graphs import Graphs
 from tenuto.engine.history_limits import check_history
 from tenuto.engine.hosts import ActivityHost, WorkflowHost
 from tenuto.engine.inbox import Inbox
@@ -40,8 +41,9 @@ from tenuto.history.execution import Execution
 from tenuto.model import events as ev
 from tenuto.model import messages as msg
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreError, StoreFormatError
+from tenuto.model.graph_messages import GraphStart
 from tenuto.model.limits import Limits
-from tenuto.store.protocol import Store
+from tenuto.store.protocol import Store, partition_of
 
 logger = logging.getLogger("tenuto.engine")
 
@@ -90,6 +92,7 @@ class Engine:
         self.updates = UpdateWaiters(self)
         self.queries = Queries(self)
         self.inbox = Inbox(self)
+        self.graphs = Graphs(self)
 
     @property
     def batch(self) -> Batch:
@@ -112,6 +115,7 @@ class Engine:
         self._stopped = True
         if not self.failed.done():
             await self._write_rest()
+        await self.graphs.work.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -199,8 +203,11 @@ class Engine:
 
     # -- facts come in -----------------------------------------------------------------------------------------------
 
-    def submit(self, message: msg.Message) -> asyncio.Future[msg.Answer]:
-        """A request of a client in this process. The answer comes when it is on record."""
+    def submit(
+        self, message: msg.Message, *, new: bool = False, then: Callable[[msg.Answer], None] | None = None
+    ) -> asyncio.Future[msg.Answer]:
+        """A request of a client in this process. The answer comes when it is on record. `new`: the target's id was made
+        just now, so there is nothing to look up. `then`: see `Origin`."""
         future: asyncio.Future[msg.Answer] = asyncio.get_running_loop().create_future()
         if len(self._asking) >= self.limits.waiting_requests:
             raise RPCError(
@@ -211,17 +218,20 @@ class Engine:
             raise RPCError("the engine has stopped", RPCStatusCode.UNAVAILABLE)
         self._asking.add(future)
         future.add_done_callback(self._asking.discard)
-        origin = Origin(future)
-        self.residents.visit(message.target.workflow_id, lambda resident: self.handle(resident, message, origin))
+        origin = Origin(future, then=then)
+        if new and self.residents.online:
+            self.handle(None, message, origin)
+        else:
+            self.residents.visit(message.target.workflow_id, lambda resident: self.handle(resident, message, origin))
         return future
 
     def handle(self, resident: Resident | None, message: msg.Message, origin: Origin) -> None:
         """Do what is asked for. A request that makes a rule fail is refused, as long as it has not changed anything."""
-        before = 0 if resident is None or resident.execution is None else resident.execution.next_event_id
+        before = 0 if resident is None else resident.history_length
         try:
             answer = requests.handle(self, resident, message, origin)
         except Exception as error:
-            after = 0 if resident is None or resident.execution is None else resident.execution.next_event_id
+            after = 0 if resident is None else resident.history_length
             if before != after:
                 raise
             logger.exception("a request for workflow %s failed", message.target.workflow_id)
@@ -239,6 +249,8 @@ class Engine:
             self.batch.received.append(origin.inbox_id)
             if origin.reply_to is not None:
                 self.batch.answers.append((origin.reply_to, msg.encode(answer), self.clock.now()))
+        if origin.then is not None:
+            origin.then(answer)
         self._answer_execution(message, answer)
         self.plan_flush()
 
@@ -246,7 +258,7 @@ class Engine:
         """If an execution asked, it is told in the same commit."""
         body = message.body
         refused = answer if isinstance(answer, msg.Refused) else None
-        if isinstance(body, msg.Start) and body.parent is not None:
+        if isinstance(body, msg.Start | GraphStart) and body.parent is not None:
             asker, key = body.parent, body.parent.initiated_event_id
             if refused is not None:
                 news: msg.Body = msg.ChildStartFailed(key, requests.CHILD_EXISTS, refused.run_id)
@@ -261,13 +273,16 @@ class Engine:
             news = msg.CancelAnswered(asker.initiated_event_id, requests.NOT_FOUND if refused else "")
         else:
             return
-        self._send(msg.Message(ev.ExecutionRef(asker.workflow_id, asker.run_id), news))
+        self.send(msg.Message(ev.ExecutionRef(asker.workflow_id, asker.run_id), news))
 
-    def _send(self, message: msg.Message) -> None:
+    def send(self, message: msg.Message) -> None:
         """Deliver within this batch if the target is at hand, else through the inbox."""
         workflow_id = message.target.workflow_id
         resident = self.residents.get(workflow_id)
-        if resident is None or self.inbox.awaits(workflow_id):
+        if resident is None and isinstance(message.body, GraphStart) and partition_of(workflow_id) in self.epochs:
+            # Its id was made for it just now, so there can't be another one of that id.
+            self.handle(None, message, FROM_EXECUTION)
+        elif resident is None or self.inbox.awaits(workflow_id):
             self.inbox.send(message)
             self.plan_flush()
         else:
@@ -278,7 +293,10 @@ class Engine:
             self.residents.visit(wake.workflow_id, partial(self._reach, wake))
 
     def _reach(self, wake: Wake, resident: Resident | None) -> None:
-        if resident is None or resident.row.run_id != wake.run_id or resident.execution is None:
+        if resident is None or resident.row.run_id != wake.run_id:
+            return
+        if resident.execution is None:
+            self.touch(resident)
             return
         if wake.kind:
             deadline = effects.Deadline(wake.at, effects.DeadlineKind(wake.kind), wake.key)
@@ -336,6 +354,9 @@ class Engine:
 
     def _advance(self, resident: Resident) -> None:
         execution = resident.execution
+        if resident.graph is not None:
+            self.graphs.advance(resident, resident.graph)
+            return
         if execution is None:
             return
         self.turns.take(resident)
@@ -356,7 +377,7 @@ class Engine:
                 case effects.Deadline():
                     self.watch(resident, effect)
                 case effects.Send():
-                    self._send(effect.message)
+                    self.send(effect.message)
                 case effects.ActivityCancelled():
                     later.append(
                         partial(
@@ -399,6 +420,7 @@ class Engine:
 
     def _committed(self, batch: Batch) -> None:
         self.recovery.succeeded()
+        self.graphs.committed(batch.residents)
         if self._later:
             later, self._later = self._later, []
             for resident in later:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenuto.engine import graph_rows
 from tenuto.engine.batch import Visitor
 from tenuto.engine.origin import FROM_EXECUTION, Origin
 from tenuto.engine.resident import Resident
@@ -25,10 +26,15 @@ class Eviction:
             execution = resident.execution
             if not resident.clean or resident in self._engine.ready:
                 continue
-            if execution is not None:
-                if execution.updates_admitted:
+            if resident.graph is not None and resident.graph.evaluating:
+                continue
+            if execution is not None or resident.graph is not None:
+                if execution is not None and execution.updates_admitted:
                     continue
-                needed = wake_time(self._engine, resident, execution)
+                if resident.graph is not None:
+                    needed = graph_rows.wake_time(resident.graph, self._engine.clock.now())
+                elif execution is not None:
+                    needed = wake_time(self._engine, resident, execution)
                 if needed != resident.row.wake_at:
                     resident.row.wake_at = needed
                     resident.row_changed = True

@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 from tenuto.engine.clock import Clock
 from tenuto.engine.engine import Engine
+from tenuto.engine.graphs import restore
+from tenuto.graph.parents import closing_event
 from tenuto.model import messages as msg
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreOwnedError
 from tenuto.model.events import AnyEvent, ExecutionRef
@@ -179,9 +181,9 @@ class Gateway:
                 raise not_found(ref)
             if stored.row.status is not ExecutionStatus.RUNNING:
                 closed = await self.load(ExecutionRef(ref.workflow_id, stored.row.run_id), history=True)
-                if closed is None or not closed.events:
+                if closed is None or not (closed.events or closed.graph_events):
                     raise not_found(ref)
-                return closed.events[-1]
+                return closed.events[-1] if closed.events else closing_event(restore(closed))
             # Also when the engine of this process asks to look again: the end is perhaps just being written, and must
             # get its turn of the loop.
             await asyncio.sleep(pause)

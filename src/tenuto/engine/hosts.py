@@ -41,6 +41,10 @@ class WorkflowHost(Protocol):
 
     identity: str
 
+    def has(self, workflow_type: str) -> bool:
+        """Does it have code of this type?"""
+        ...
+
     def create(self, started: WorkflowExecutionStarted) -> WorkflowInstance:
         """A new instance that has seen nothing yet. A type that this host hasn't got gives an instance whose every
         task is broken, with the reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -15,6 +16,8 @@ class Origin(Struct, frozen=True):
     future: asyncio.Future[Answer] | None = None
     inbox_id: int | None = None
     reply_to: str | None = None
+    then: Callable[[Answer], None] | None = None
+    """Called with the answer as soon as it is known, before it is on record; what it does goes into the same batch."""
 
 
 FROM_EXECUTION = Origin()

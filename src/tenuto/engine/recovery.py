@@ -44,6 +44,8 @@ class Recovery:
                 if resident.execution is not None:
                     for deadline in resident.execution.deadlines():
                         self._engine.watch(resident, deadline)
+                elif resident.graph is not None:
+                    self._engine.graphs.watch(resident, resident.graph)
 
     async def _take_up(self, after: Due | None) -> None:
         partitions = list(self._engine.epochs)
@@ -72,11 +74,14 @@ class Recovery:
             alarm.cancel()
 
     def _look(self, resident: Resident | None) -> None:
-        if resident is not None and resident.execution is not None:
+        if resident is not None and not resident.closed:
             self._engine.touch(resident)
 
     def adopt(self, resident: Resident) -> None:
         """An execution came into memory: see to all that is pending in it."""
+        if resident.graph is not None:
+            self._engine.graphs.adopt(resident, resident.graph)
+            return
         execution = resident.execution
         assert execution is not None
         now = self._engine.clock.now()
@@ -104,6 +109,7 @@ class Recovery:
         self._engine.residents.suspend()
         self._engine.timers.clear()
         self._engine.dispatch.forget_queued()
+        self._engine.graphs.start_over()
         for batch in lost:
             for tell in batch.failed:
                 tell(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tenuto.engine.graph_rows import GRAPHS
 from tenuto.engine.origin import Origin
 from tenuto.engine.resident import Resident
 from tenuto.history import closing, inbound
@@ -17,6 +18,7 @@ from tenuto.history.state import nanoseconds
 from tenuto.model import events as ev
 from tenuto.model import messages as msg
 from tenuto.model.errors import RPCStatusCode
+from tenuto.model.graph_messages import GraphBody
 from tenuto.model.payloads import Payload, size_of
 from tenuto.model.policies import ExecutionStatus, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from tenuto.store.protocol import ExecutionRow, partition_of
@@ -30,6 +32,14 @@ NOT_FOUND = "EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND"
 
 def handle(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
     """Do what `message` asks for."""
+    body = message.body
+    is_graph = resident is not None and resident.row.task_queue == GRAPHS
+    if isinstance(body, GraphBody) or (is_graph and not isinstance(body, msg.Start)):
+        return engine.graphs.handle(resident, message, origin)
+    if isinstance(body, msg.Start):
+        as_graph = engine.graphs.start_by_name(body)
+        if as_graph is not None:
+            return engine.graphs.handle(resident, msg.Message(message.target, as_graph, message.reply_to), origin)
     return _HANDLERS[type(message.body)](engine, resident, message, origin)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenuto.engine.hosts import WorkflowInstance
+from tenuto.graph.execution import GraphExecution
 from tenuto.history.execution import Execution
 from tenuto.model.events import AnyEvent
 from tenuto.model.policies import ExecutionStatus
@@ -12,16 +13,19 @@ from tenuto.store.protocol import ExecutionChange, ExecutionRow, HistoryRow, Not
 class Resident:
     """The latest run of a workflow id. State and code are kept, evicted and loaded together.
 
-    `execution` is None for a run that was closed when it was loaded: nothing can happen to it any more."""
+    An open run has an `execution` (durable code) or a `graph`. Neither is there for a run that was closed when it was
+    loaded: nothing can happen to it any more, except that a graph may be read again to be revived."""
 
     __slots__ = (
         "_fed",
         "_unseen",
         "execution",
+        "graph",
         "in_flight",
         "instance",
         "is_new",
         "parked_tasks",
+        "removed",
         "row",
         "row_changed",
         "settled",
@@ -33,6 +37,9 @@ class Resident:
     def __init__(self, row: ExecutionRow, execution: Execution | None) -> None:
         self.row = row
         self.execution = execution
+        self.graph: GraphExecution | None = None
+        #: It is to be forgotten, with all that belongs to it.
+        self.removed = False
         self.instance: WorkflowInstance | None = None
         #: Does `_unseen` begin with the first event, so that a new instance can be made of it?
         self.whole = True
@@ -58,7 +65,16 @@ class Resident:
     @property
     def clean(self) -> bool:
         """Does the store have all of it?"""
-        return self.in_flight == 0 and (self.execution is None or not self.execution.unwritten)
+        if self.in_flight or self.removed:
+            return False
+        open_run = self.execution or self.graph
+        return open_run is None or not open_run.unwritten
+
+    @property
+    def history_length(self) -> int:
+        """Events so far, with those that are not written yet."""
+        open_run = self.execution or self.graph
+        return 0 if open_run is None else open_run.next_event_id
 
     @property
     def rebuildable(self) -> bool:

@@ -15,6 +15,7 @@ from itertools import islice
 
 from tenuto.engine.batch import Visitor
 from tenuto.engine.resident import Resident
+from tenuto.graph.execution import GraphExecution
 from tenuto.history.execution import Execution
 from tenuto.model.errors import StoreError, StoreFormatError
 from tenuto.model.events import ExecutionRef
@@ -109,6 +110,11 @@ class Residents:
         self._online = True
         self._start_loading()
 
+    @property
+    def online(self) -> bool:
+        """Is it not suspended?"""
+        return self._online
+
     def _suspended(self) -> bool:
         return not self._online
 
@@ -145,7 +151,7 @@ class Residents:
         if stored is not None:
             resident = self._fold(stored)
             self._residents[workflow_id] = resident
-            if resident.execution is not None:
+            if resident.execution is not None or resident.graph is not None:
                 self._adopt(resident)
         for visitor in visitors:
             visitor(self._residents.get(workflow_id))
@@ -153,6 +159,10 @@ class Residents:
     def _fold(self, stored: StoredExecution) -> Resident:
         if stored.row.status is not ExecutionStatus.RUNNING:
             return Resident(stored.row, None)
+        if stored.graph_events:
+            resident = Resident(stored.row, None)
+            resident.graph = GraphExecution.restore(stored.graph_events, stored.history_size)
+            return resident
         execution = Execution.restore(stored.events, stored.notes, stored.history_size, self._limits, self._new_run_id)
         resident = Resident(stored.row, execution)
         resident.restore(stored.events, set(stored.notes))

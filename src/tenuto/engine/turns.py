@@ -41,6 +41,15 @@ class Turns:
     def serves(self, task_queue: str) -> bool:
         return task_queue in self._hosts
 
+    def has(self, task_queue: str, workflow_type: str) -> bool:
+        """Is there code of this type for that queue?"""
+        host = self._hosts.get(task_queue)
+        return host is not None and host.has(workflow_type)
+
+    def queue_of(self, workflow_type: str) -> str | None:
+        """A task queue on which code of this type is served; None if there is none."""
+        return next((queue for queue, host in self._hosts.items() if host.has(workflow_type)), None)
+
     def may_try_at_once(self, run_id: str) -> bool:
         """Is it unknown whether the code at hand makes the same mistake again?"""
         return run_id not in self._broken_here

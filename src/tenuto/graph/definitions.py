@@ -6,13 +6,15 @@ Durations are seconds unless the name says otherwise. Instances are never change
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from tenuto.model.json_values import Json
 from tenuto.model.lenient import convert_leniently
+
+T = TypeVar("T")
 
 Seconds = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
@@ -213,7 +215,7 @@ def decode_workflow_task(data: Json) -> WorkflowTask:
     return _decode(data, WorkflowTask, "a task of a workflow")
 
 
-def _decode(data: Json, kind: type[Any], what: str) -> Any:
+def _decode(data: Json, kind: type[T], what: str) -> T:
     if not isinstance(data, dict):
         raise DefinitionError("", f"{what} must be an object")
     try:
@@ -225,7 +227,8 @@ def _decode(data: Json, kind: type[Any], what: str) -> Any:
 
 def to_json(definition: Struct) -> dict[str, Json]:
     """The wire form: what is None is left out, everything else written."""
-    return {name: value for name, value in _plain(definition).items()}
+    plain: dict[str, Json] = _plain(definition)
+    return plain
 
 
 def _plain(value: Any) -> Any:

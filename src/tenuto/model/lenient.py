@@ -3,8 +3,9 @@ be null, and numbers may come as strings."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import inspect
@@ -19,11 +20,11 @@ def convert_leniently(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:
-        return msgspec.convert(without_nulls(value, _information(kind)), kind, strict=False)
+        return msgspec.convert(without_nulls(value, _information(cast(Hashable, kind))), kind, strict=False)
 
 
 @cache
-def _information(kind: Any) -> inspect.Type:
+def _information(kind: Hashable) -> inspect.Type:
     return inspect.type_info(kind)
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from tenuto.model.errors import RPCStatusCode
 from tenuto.model.events import ExecutionRef, Memo, ParentRef
 from tenuto.model.failures import Failure
+from tenuto.model.graph_messages import GraphBody, TaskUpdated
 from tenuto.model.payloads import Payload
 from tenuto.model.policies import (
     ExecutionStatus,
@@ -138,6 +139,7 @@ Body = (
     | ChildClosed
     | SignalAnswered
     | CancelAnswered
+    | GraphBody
 )
 
 
@@ -186,7 +188,7 @@ class QueryRejected(Struct, array_like=True, frozen=True, gc=False, tag_field="k
     status: ExecutionStatus
 
 
-Answer = Done | Started | Refused | Outcome | Accepted | QueryRejected
+Answer = Done | Started | Refused | Outcome | Accepted | QueryRejected | TaskUpdated
 
 _encoder = msgspec.msgpack.Encoder()
 _messages = msgspec.msgpack.Decoder(Message)

@@ -33,6 +33,9 @@ class WorkflowCode:
                 raise ValueError(f"two workflows are named {definition.name!r}; give one @workflow.defn(name=...)")
             self._definitions[definition.name] = definition
 
+    def has(self, workflow_type: str) -> bool:
+        return workflow_type in self._definitions
+
     def create(self, started: WorkflowExecutionStarted) -> Instance | Missing:
         """A new instance of the run that `started` began."""
         definition = self._definitions.get(started.workflow_type)

@@ -10,7 +10,8 @@ from collections.abc import Set
 import msgspec
 
 from tenuto.model.errors import StoreError
-from tenuto.model.events import ExecutionRef, decode_events
+from tenuto.model.events import ExecutionRef
+from tenuto.model.graph import decode_stored
 from tenuto.model.search import SearchQuery
 from tenuto.model.tasks import AttemptNote
 from tenuto.store.memory_documents import Documents
@@ -125,13 +126,15 @@ class Tables:
         if run is None or run.row.workflow_id != ref.workflow_id:
             return None
         whole = closed_history or run.row.close_time is None
-        stored = [data for _, data in sorted(run.history.items())] if whole else []
-        return StoredExecution(
+        stored = StoredExecution(
             msgspec.structs.replace(run.row),
-            [event for data in stored for event in decode_events(data)],
+            [],
             sum(map(len, run.history.values())),
             {key: _decode_note(note) for key, note in run.notes.items()},
         )
+        for _, data in sorted(run.history.items()) if whole else ():
+            decode_stored(data, stored.events, stored.graph_events)
+        return stored
 
     def due(self, partitions: Set[int], before: int, after: Due | None) -> list[Due]:
         rows = (run.row for run in self.runs.values())

@@ -18,6 +18,7 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct, field
 
 from tenuto.model.events import AnyEvent, ExecutionRef
+from tenuto.model.graph import GraphEvent
 from tenuto.model.policies import ExecutionStatus
 from tenuto.model.search import SearchQuery
 from tenuto.model.tasks import AttemptNote
@@ -214,12 +215,14 @@ class Commit(Struct, gc=False):
 
 
 class StoredExecution(Struct, gc=False):
-    """A run as the store knows it. `events` is empty for a closed run unless its history was asked for."""
+    """A run as the store knows it. Its history, `events` of durable code or `graph_events` of a graph, is empty for a
+    closed run unless it was asked for."""
 
     row: ExecutionRow
     events: list[AnyEvent]
     history_size: int
     notes: dict[int, AttemptNote]
+    graph_events: list[GraphEvent] = field(default_factory=list)
 
 
 class Due(Struct, frozen=True, gc=False):

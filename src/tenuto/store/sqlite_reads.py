@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from tenuto.model.events import AnyEvent, ExecutionRef, decode_events
+from tenuto.model.events import AnyEvent, ExecutionRef
+from tenuto.model.graph import GraphEvent, decode_stored
 from tenuto.model.policies import ExecutionStatus
 from tenuto.model.tasks import AttemptNote
 from tenuto.store.protocol import (
@@ -20,7 +21,8 @@ from tenuto.store.protocol import (
     StoredExecution,
     TaskRow,
 )
-from tenuto.store.sqlite_commit import SQL, decode_note
+from tenuto.store.sqlite_commit import decode_note
+from tenuto.store.sqlite_statements import SQL
 
 _Row = tuple[Any, ...]
 _STATUSES = {int(status): status for status in ExecutionStatus}
@@ -49,11 +51,11 @@ def _find_rows(
     by_run: dict[str, int] = {}
     latest: dict[str, int] = {}
     run_ids = {ref.run_id for ref in refs if ref.run_id is not None}
-    for id, *columns in _select(connection, "executions_by_run", run_ids):
+    for id, *columns in select(connection, "executions_by_run", run_ids):
         rows[id] = row = _execution(columns)
         by_run[row.run_id] = id
     workflow_ids = {ref.workflow_id for ref in refs if ref.run_id is None}
-    for id, *columns in _select(connection, "executions_by_workflow", workflow_ids):
+    for id, *columns in select(connection, "executions_by_workflow", workflow_ids):
         rows[id] = row = _execution(columns)
         latest[row.workflow_id] = id
     return by_run, latest, rows
@@ -65,19 +67,21 @@ def _fill(
     """The runs with all that belongs to them."""
     whole = [id for id, row in rows.items() if closed_history or row.close_time is None]
     events: dict[int, list[AnyEvent]] = {id: [] for id in rows}
+    graph_events: dict[int, list[GraphEvent]] = {id: [] for id in rows}
     sizes = dict.fromkeys(rows, 0)
-    for id, data in _select(connection, "history_of", whole):
-        events[id] += decode_events(data)
+    for id, data in select(connection, "history_of", whole):
+        decode_stored(data, events[id], graph_events[id])
         sizes[id] += len(data)
-    for id, size in _select(connection, "history_size_of", rows.keys() - set(whole)):
+    for id, size in select(connection, "history_size_of", rows.keys() - set(whole)):
         sizes[id] = size
     notes: dict[int, dict[int, AttemptNote]] = {id: {} for id in rows}
-    for id, key, note in _select(connection, "notes_of", rows):
+    for id, key, note in select(connection, "notes_of", rows):
         notes[id][key] = decode_note(note)
-    return {id: StoredExecution(row, events[id], sizes[id], notes[id]) for id, row in rows.items()}
+    return {id: StoredExecution(row, events[id], sizes[id], notes[id], graph_events[id]) for id, row in rows.items()}
 
 
-def _select(connection: sqlite3.Connection, name: str, keys: Iterable[object]) -> Iterator[_Row]:
+def select(connection: sqlite3.Connection, name: str, keys: Iterable[object]) -> Iterator[_Row]:
+    """The rows of the statement of this name for all of `keys`."""
     cells = list(keys)
     if cells:
         for text, parameters in SQL[name].for_rows(cells):

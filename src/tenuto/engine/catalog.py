@@ -1,0 +1,185 @@
+"""The definitions that this engine knows: in memory, and in the store.
+
+Whoever decides needs them without waiting, so all are kept; a definition that was just written is seen by everything
+that begins after its acknowledgement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tenuto.graph.definitions import (
+    Snapshot,
+    TaskDef,
+    WorkflowDef,
+    decode_task_def,
+    decode_workflow_def,
+    encode_snapshot,
+    to_json,
+)
+from tenuto.graph.plan import inner_lists
+from tenuto.model.json_values import decode_json, encode_json
+from tenuto.store.protocol import Document
+
+if TYPE_CHECKING:
+    from tenuto.engine.engine import Engine
+
+WORKFLOWS, TASKS, ENVIRONMENT = "workflow_def", "task_def", "environment"
+
+
+class Catalog:
+    """Workflow and task definitions, and the variables of the environment."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._workflows: dict[str, dict[int, WorkflowDef]] = {}
+        self._tasks: dict[str, TaskDef] = {}
+        self._environment: dict[str, str] = {}
+        self._snapshots: dict[tuple[str, int], bytes] = {}
+        self._writing = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Read everything from the store."""
+        for document in await self._all(WORKFLOWS):
+            self._keep_workflow(decode_workflow_def(decode_json(document.data)))
+        for document in await self._all(TASKS):
+            definition = decode_task_def(decode_json(document.data))
+            self._tasks[definition.name] = definition
+        for document in await self._all(ENVIRONMENT):
+            self._environment[document.key] = document.data.decode()
+
+    async def _all(self, collection: str) -> list[Document]:
+        found: list[Document] = []
+        after = ""
+        while True:
+            page = await self._engine.store.documents(collection, after=after, limit=500)
+            found += page
+            if len(page) < 500:
+                return found
+            after = page[-1].key
+
+    def _keep_workflow(self, definition: WorkflowDef) -> None:
+        self._workflows.setdefault(definition.name, {})[definition.version] = definition
+        self._snapshots.pop((definition.name, definition.version), None)
+
+    # -- looking up (tenuto.graph.context.Definitions) -----------------------------------------------------------------
+
+    def workflow(self, name: str, version: int | None = None) -> WorkflowDef | None:
+        """A definition; the latest without `version`."""
+        versions = self._workflows.get(name)
+        if not versions:
+            return None
+        return versions.get(max(versions) if version is None else version)
+
+    def workflows(self) -> dict[str, dict[int, WorkflowDef]]:
+        """All definitions by name and version."""
+        return self._workflows
+
+    def latest_version(self, name: str) -> int | None:
+        return max(self._workflows.get(name, ()), default=None)
+
+    def task(self, name: str) -> TaskDef | None:
+        return self._tasks.get(name)
+
+    def tasks(self) -> dict[str, TaskDef]:
+        """All task definitions by name."""
+        return self._tasks
+
+    def environment(self, name: str) -> str | None:
+        return self._environment.get(name)
+
+    def code(self, workflow_type: str) -> str | None:
+        return self._engine.turns.queue_of(workflow_type)
+
+    def snapshot(self, name: str, version: int | None) -> bytes | None:
+        definition = self.workflow(name, version)
+        if definition is None:
+            return None
+        key = (definition.name, definition.version)
+        if key not in self._snapshots:
+            self._snapshots[key] = self.snapshot_of(definition)
+        return self._snapshots[key]
+
+    def snapshot_of(self, definition: WorkflowDef) -> bytes:
+        """`definition` with the task definitions that it uses, encoded: what an execution copies at its start."""
+        names: set[str] = set()
+        _collect_names(definition, names)
+        tasks = {name: self._tasks[name] for name in sorted(names) if name in self._tasks}
+        return encode_snapshot(Snapshot(workflow=definition, tasks=tasks))
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    async def put_workflow(self, definition: WorkflowDef, *, overwrite: bool) -> bool:
+        """Store a definition. False if there is one and `overwrite` doesn't allow to replace it."""
+        async with self._writing:
+            if not overwrite and self.workflow(definition.name, definition.version) is not None:
+                return False
+            await self._put(WORKFLOWS, _workflow_key(definition.name, definition.version), to_json(definition))
+            self._keep_workflow(definition)
+            return True
+
+    async def delete_workflow(self, name: str, version: int) -> bool:
+        """Forget a definition; executions that run have their own copy. False if there is none."""
+        async with self._writing:
+            versions = self._workflows.get(name, {})
+            if version not in versions:
+                return False
+            await self._engine.store.delete_document(WORKFLOWS, _workflow_key(name, version))
+            del versions[version]
+            self._snapshots.pop((name, version), None)
+            if not versions:
+                del self._workflows[name]
+            return True
+
+    async def put_task(self, definition: TaskDef) -> None:
+        """Store a task definition."""
+        async with self._writing:
+            await self._put(TASKS, definition.name, to_json(definition))
+            self._tasks[definition.name] = definition
+            self._snapshots.clear()
+
+    async def delete_task(self, name: str) -> bool:
+        """Forget a task definition. False if there is none."""
+        async with self._writing:
+            if name not in self._tasks:
+                return False
+            await self._engine.store.delete_document(TASKS, name)
+            del self._tasks[name]
+            self._snapshots.clear()
+            return True
+
+    async def put_environment(self, name: str, value: str) -> None:
+        """Set a variable of the environment."""
+        async with self._writing:
+            await self._engine.store.put_document(Document(ENVIRONMENT, name, value.encode()))
+            self._environment[name] = value
+
+    async def delete_environment(self, name: str) -> bool:
+        """Forget a variable. False if there is none."""
+        async with self._writing:
+            if name not in self._environment:
+                return False
+            await self._engine.store.delete_document(ENVIRONMENT, name)
+            del self._environment[name]
+            return True
+
+    def environment_names(self) -> list[str]:
+        return sorted(self._environment)
+
+    async def _put(self, collection: str, key: str, value: object) -> None:
+        await self._engine.store.put_document(
+            Document(collection, key, encode_json(value), updated=self._engine.clock.now())
+        )
+
+
+def _workflow_key(name: str, version: int) -> str:
+    return f"{name}/{version:010d}"
+
+
+def _collect_names(definition: WorkflowDef, names: set[str]) -> None:
+    lists = [definition.tasks]
+    while lists:
+        for node in lists.pop():
+            names.add(node.name)
+            lists += inner_lists(node)

@@ -1,0 +1,136 @@
+"""Requests to graph executions: who handles which, and what they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tenuto.engine.graph_rows import GRAPHS
+from tenuto.engine.origin import Origin
+from tenuto.engine.resident import Resident
+from tenuto.graph.context import Context
+from tenuto.graph.execution import GraphExecution
+from tenuto.graph.limits import place_of
+from tenuto.graph.operations import (
+    children,
+    jump,
+    messages,
+    pause,
+    remove,
+    rerun,
+    reset_callbacks,
+    restart,
+    retry,
+    revive,
+    skip,
+    start,
+    terminate,
+    update,
+    variables,
+)
+from tenuto.graph.refusal import Refusal
+from tenuto.model import graph_messages as gm
+from tenuto.model import messages as msg
+from tenuto.model.errors import RPCStatusCode
+from tenuto.store.protocol import StoredExecution
+
+if TYPE_CHECKING:
+    from tenuto.engine.graphs import Graphs
+
+
+def handle(graphs: Graphs, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
+    """Do what `message` asks for. None if the answer comes later, because the execution has to be read first."""
+    if isinstance(message.body, gm.GraphStart):
+        return _start(graphs, resident, message)
+    if resident is None or resident.row.task_queue != GRAPHS or resident.removed:
+        return _unknown(message)
+    if resident.graph is not None:
+        return _operate(graphs, resident, resident.graph, message)
+
+    def go_on(stored: StoredExecution | None) -> None:
+        if stored is None or not stored.graph_events:
+            graphs.engine.answer(origin, message, _unknown(message))
+            return
+        graph = graphs.reopen(resident, stored)
+        graphs.engine.answer(origin, message, _operate(graphs, resident, graph, message))
+        if graph.state.closed and not graph.unwritten and not resident.removed:
+            resident.graph = None
+
+    graphs.engine.closed_runs.read(resident.row, go_on)
+    return None
+
+
+def _unknown(message: msg.Message) -> msg.Refused:
+    return msg.Refused(RPCStatusCode.NOT_FOUND, f"there is no workflow with the id {message.target.workflow_id!r}")
+
+
+def _start(graphs: Graphs, resident: Resident | None, message: msg.Message) -> msg.Answer:
+    body: gm.GraphStart = message.body  # type: ignore[assignment]
+    workflow_id = message.target.workflow_id
+    if resident is not None and not resident.removed:
+        if body.existing_is_fine:
+            return msg.Started(resident.row.run_id, resident.row.first_run_id)
+        return msg.Refused(
+            RPCStatusCode.ALREADY_EXISTS,
+            f"there is a workflow with the id {workflow_id!r} already ({resident.row.status.name})",
+            resident.row.run_id,
+            "already_started",
+        )
+    graph = GraphExecution()
+    start.start(graph, workflow_id, body, graphs.context(), queued=False)
+    place = place_of(graph)
+    if place is not None and graphs.places.full(place.key, place.limit):
+        if place.rejects:
+            return msg.Refused(
+                RPCStatusCode.RESOURCE_EXHAUSTED,
+                f"{place.limit} executions of {body.workflow_type} run already, which is its limit (rateLimitConfig)",
+            )
+        graph.change("queued", queued=True)
+    graphs.places.adopt(graph)
+    graphs.begin(graph)
+    return msg.Started(workflow_id, workflow_id)
+
+
+def _operate(graphs: Graphs, resident: Resident, graph: GraphExecution, message: msg.Message) -> msg.Answer:
+    operation = _OPERATIONS.get(type(message.body))
+    if operation is None:
+        name = type(message.body).__name__.lower()
+        return msg.Refused(
+            RPCStatusCode.FAILED_PRECONDITION, f"workflow {resident.row.workflow_id} is a graph, which knows no {name}"
+        )
+    context = graphs.context()
+    graph.now = context.now
+    was_open = not graph.state.closed
+    try:
+        answer = operation(graph, context, message.body)
+    except Refusal as refusal:
+        return msg.Refused(refusal.status, str(refusal), reason=refusal.reason)
+    if not was_open and not graph.state.closed:
+        graphs.adopt(resident, graph)
+    graphs.engine.settle(resident)
+    return answer or msg.Done(resident.row.run_id)
+
+
+Operation = Callable[[GraphExecution, Context, Any], msg.Answer | None]
+_OPERATIONS: dict[type[Any], Operation] = {
+    gm.TaskUpdate: update.update,
+    gm.GraphPause: pause.pause,
+    gm.GraphResume: pause.resume,
+    gm.GraphTerminate: terminate.terminate,
+    msg.Terminate: terminate.terminate_code,
+    msg.Cancel: terminate.cancel_code,
+    gm.GraphRetry: retry.retry,
+    gm.GraphRestart: restart.restart,
+    gm.GraphRerun: rerun.rerun,
+    gm.GraphSkip: skip.skip,
+    gm.GraphSetVariables: variables.set_variables,
+    gm.GraphResetCallbacks: reset_callbacks.reset_callbacks,
+    gm.GraphDecide: lambda execution, context, request: None,
+    gm.GraphPush: messages.push,
+    gm.GraphJump: jump.jump,
+    gm.GraphRemove: remove.remove,
+    gm.ChildRevived: revive.child_revived,
+    msg.ChildStarted: children.child_started,
+    msg.ChildStartFailed: children.child_not_started,
+    msg.ChildClosed: children.child_closed,
+}

@@ -1,0 +1,121 @@
+"""System tasks and scripts of graphs while they run. Each runs as a task of the loop; what comes of it is taken in by
+the execution as a fact. None is lost with the process: the execution has the task IN_PROGRESS, and runs it again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tenuto.engine.graph_host import ScriptFailed
+from tenuto.engine.resident import Resident
+from tenuto.graph import decider
+from tenuto.graph.definitions import to_json
+from tenuto.graph.effects import Evaluate
+from tenuto.graph.execution import GraphExecution
+from tenuto.graph.operations import system_result
+from tenuto.model.graph import Task
+from tenuto.model.system_tasks import SystemTask, SystemTaskResult
+
+if TYPE_CHECKING:
+    from tenuto.engine.graphs import Graphs
+
+logger = logging.getLogger("tenuto.graph")
+
+
+class GraphWork:
+    def __init__(self, graphs: Graphs) -> None:
+        self._graphs = graphs
+        #: System tasks that run, by task id.
+        self._running: dict[str, asyncio.Task[None]] = {}
+        #: Goes up when the engine starts over; what was evaluated before is asked for again.
+        self._generation = 0
+
+    # -- system tasks ------------------------------------------------------------------------------------------------
+
+    def run(self, workflow_id: str, number: int) -> None:
+        """The start of a system task is on record: run it, unless it runs already."""
+        self._graphs.engine.residents.visit(workflow_id, partial(self._run, number))
+
+    def _run(self, number: int, resident: Resident | None) -> None:
+        graph = None if resident is None else resident.graph
+        task = None if graph is None else graph.state.tasks.get(number)
+        if graph is None or task is None or task.status != "IN_PROGRESS" or task.task_id in self._running:
+            return
+        work = self._work(graph.workflow_id, task, system_task(self._graphs, graph, task))
+        running = asyncio.get_running_loop().create_task(work, name=f"tenuto: {task.task_type} {task.task_id}")
+        self._running[task.task_id] = running
+        running.add_done_callback(partial(self._done, task.task_id))
+
+    async def _work(self, workflow_id: str, task: Task, work: SystemTask) -> None:
+        result = await self._graphs.host.run(work)
+        self._graphs.engine.residents.visit(workflow_id, partial(self._finished, task.number, result))
+
+    def _done(self, task_id: str, running: asyncio.Task[None]) -> None:
+        if self._running.get(task_id) is running:
+            del self._running[task_id]
+        if not running.cancelled() and running.exception() is not None:
+            logger.error("system task %s failed in a way it should not", task_id, exc_info=running.exception())
+
+    def _finished(self, number: int, result: SystemTaskResult, resident: Resident | None) -> None:
+        if resident is not None and resident.graph is not None:
+            system_result.take(resident.graph, self._graphs.context(), number, result)
+            self._graphs.engine.touch(resident)
+
+    def stop(self, task_id: str) -> None:
+        """The task is over for the execution; what it still does is of no use."""
+        running = self._running.get(task_id)
+        if running is not None and running is not asyncio.current_task():
+            running.cancel()
+
+    # -- scripts -----------------------------------------------------------------------------------------------------
+
+    def evaluate(self, workflow_id: str, request: Evaluate) -> None:
+        """Have a script run for a task of an execution."""
+        self._graphs.engine.spawn(self._evaluate(workflow_id, request, self._generation), "evaluate a script")
+
+    async def _evaluate(self, workflow_id: str, request: Evaluate, generation: int) -> None:
+        try:
+            result = decider.Evaluated(await self._graphs.host.evaluate(request))
+        except ScriptFailed as error:
+            result = decider.Evaluated(error=str(error), fatal=error.fatal)
+        if generation == self._generation:
+            self._graphs.engine.residents.visit(workflow_id, partial(self._evaluated, request.number, result))
+
+    def _evaluated(self, number: int, result: decider.Evaluated, resident: Resident | None) -> None:
+        if resident is not None and resident.graph is not None:
+            decider.evaluated(resident.graph, self._graphs.context(), number, result)
+            self._graphs.engine.touch(resident)
+
+    def start_over(self) -> None:
+        """The engine reads everything again: executions ask anew for scripts; system tasks that run go on."""
+        self._generation += 1
+
+    async def close(self) -> None:
+        """Stop all that runs; it is run again by whoever takes the executions up."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def system_task(graphs: Graphs, graph: GraphExecution, task: Task) -> SystemTask:
+    """The task as its runner gets it, secrets put in."""
+    started = graph.state.started
+    input, secrets = graphs.host.with_secrets(task.input)
+    return SystemTask(
+        task_type=task.task_type,
+        task_id=task.task_id,
+        workflow_id=started.workflow_id,
+        workflow_type=started.workflow_type,
+        workflow_version=started.version,
+        correlation_id=graph.state.correlation_id or None,
+        reference_name=task.reference,
+        input=input,
+        node=to_json(graph.node(task)),
+        task_to_domain=started.task_to_domain,
+        poll_count=task.poll_count,
+        output=task.output,
+        secrets=secrets,
+    )

@@ -1,0 +1,283 @@
+"""Graph executions in the engine: they live in the same residents, batches, timers and inbox as durable code; what
+differs is who decides (`tenuto.graph.decider`) and who does the work (workers that poll, and a host for what the
+engine's process runs itself)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
+
+from tenuto.engine import graph_rows
+from tenuto.engine.catalog import Catalog
+from tenuto.engine.graph_host import GraphHost, NoHost
+from tenuto.engine.graph_requests import handle
+from tenuto.engine.graph_work import GraphWork
+from tenuto.engine.origin import Origin
+from tenuto.engine.places import Places
+from tenuto.engine.resident import Resident
+from tenuto.engine.task_queues import Poller, TaskQueues
+from tenuto.engine.timers import HORIZON, Wake
+from tenuto.graph import closing, decider, effects, timeouts
+from tenuto.graph.context import Context
+from tenuto.graph.decision import Decision
+from tenuto.graph.execution import GraphExecution
+from tenuto.graph.json_payloads import payload_json
+from tenuto.model import messages as msg
+from tenuto.model.events import ExecutionRef
+from tenuto.model.graph import Task
+from tenuto.model.graph_messages import GraphStart, TaskUpdate, TaskUpdated
+from tenuto.store.protocol import Document, StoredExecution
+
+if TYPE_CHECKING:
+    from tenuto.engine.engine import Engine
+
+logger = logging.getLogger("tenuto.graph")
+
+T = TypeVar("T")
+
+
+class Graphs:
+    """What the engine knows and does about graphs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.catalog = Catalog(engine)
+        self.host: GraphHost = NoHost()
+        self.queues = TaskQueues(self)
+        self.places = Places(self)
+        self.work = GraphWork(self)
+        self._random = Random()
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
+
+    def serve(self, host: GraphHost) -> None:
+        """This process runs system tasks and scripts from now on."""
+        self.host = host
+
+    def is_system(self, task_type: str) -> bool:
+        return task_type in self.host.types
+
+    def context(self) -> Context:
+        """What a decision made now is given."""
+        return Context(
+            self.engine.clock.now(),
+            self.engine.new_run_id,
+            self._random.random,
+            self.catalog,
+            self.host.types,
+            self.queues.route,
+        )
+
+    # -- deciding ----------------------------------------------------------------------------------------------------
+
+    def begin(self, graph: GraphExecution) -> Resident:
+        """A new execution comes into being; it is recorded with the current batch."""
+        resident = Resident(graph_rows.new_row(graph.state.started), None)
+        resident.graph = graph
+        resident.is_new = True
+        self.engine.residents.put(resident)
+        self.engine.touch(resident)
+        return resident
+
+    def advance(self, resident: Resident, graph: GraphExecution) -> None:
+        """Let the execution decide, and put what came of it into the batch."""
+        if not resident.removed:
+            self._decide(resident, graph)
+            self._check_size(resident, graph)
+        graph_rows.update_row(self, resident, graph)
+        self._sort_effects(resident, graph)
+        self.watch(resident, graph)
+        if graph.unwritten or resident.row_changed or resident.removed:
+            self.engine.batch.add(resident)
+
+    def _decide(self, resident: Resident, graph: GraphExecution) -> None:
+        context = self.context()
+        try:
+            decider.decide(graph, context)
+        except Exception as error:  # a fault of the rules in one execution must not stop all others
+            logger.exception("workflow %s could not be decided", resident.row.workflow_id)
+            if not graph.state.closed:
+                reason = f"Tenuto could not decide what comes next, which is a fault of its own: {error!r}"
+                closing.close(Decision(graph, context), "FAILED", reason)
+
+    def _check_size(self, resident: Resident, graph: GraphExecution) -> None:
+        """End an execution whose history has outgrown the limits."""
+        limits, state = self.engine.limits, graph.state
+        if state.closed or not (
+            state.last_event_id > limits.history_events or graph.history_size > limits.history_size
+        ):
+            return
+        reason = (
+            f"the history has {state.last_event_id:,} events and {graph.history_size:,} bytes; the limits are "
+            f"{limits.history_events:,} and {limits.history_size:,}. Split the work into sub-workflows"
+        )
+        logger.error("workflow %s is terminated: %s", resident.row.workflow_id, reason)
+        closing.close(Decision(graph, self.context()), "TERMINATED", reason)
+
+    def _sort_effects(self, resident: Resident, graph: GraphExecution) -> None:
+        later = self.engine.batch.effects
+        for effect in graph.take_effects():
+            match effect:
+                case effects.Offer():
+                    task = graph.state.tasks.get(effect.number)
+                    if task is not None and task.status == "SCHEDULED":
+                        definition = graph.task_def(task)
+                        self.queues.offer(resident, task, definition, graph.state.started.priority)
+                case effects.Retract():
+                    task = graph.state.tasks.get(effect.number)
+                    if task is not None:
+                        self.queues.retract(task)
+                        self.work.stop(task.task_id)
+                case effects.RunSystemTask():
+                    later.append(partial(self.work.run, resident.row.workflow_id, effect.number))
+                case effects.Evaluate():
+                    self.work.evaluate(resident.row.workflow_id, effect)
+                case effects.Send():
+                    self.engine.send(effect.message)
+                case effects.Closed():
+                    self.places.leave(graph)
+                    later.append(partial(self._closed, resident, graph))
+                case effects.Removed():
+                    resident.removed = True
+
+    def _closed(self, resident: Resident, graph: GraphExecution) -> None:
+        """The end is on record: only the row is kept, unless the execution was revived meanwhile."""
+        if resident.graph is graph and graph.state.closed and not graph.unwritten:
+            self.engine.closed_runs.graph_closed(resident)
+
+    def watch(self, resident: Resident, graph: GraphExecution) -> None:
+        """Come back at the next deadline, if it is near."""
+        now = self.engine.clock.now()
+        at = timeouts.next_deadline(graph, now)
+        if at is not None and at < now + HORIZON:
+            self.engine.timers.push(Wake(at, resident.row.workflow_id, resident.row.run_id))
+
+    def adopt(self, resident: Resident, graph: GraphExecution) -> None:
+        """An execution came into memory: what counts in it is counted, what is pending is seen to."""
+        for task in graph.state.open.values():
+            if task.status == "IN_PROGRESS":
+                self.queues.adopt(task, graph.task_def(task))
+        self.places.adopt(graph)
+        self.engine.touch(resident)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def handle(self, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
+        """Do what a message asks for; one about an execution that has ended may have to read it first."""
+        return handle(self, resident, message, origin)
+
+    def start_by_name(self, request: msg.Start) -> GraphStart | None:
+        """If durable code (or a client of it) starts a workflow whose name is that of a graph: that graph's start."""
+        if self.engine.turns.has(request.task_queue, request.workflow_type):
+            return None
+        snapshot = self.catalog.snapshot(request.workflow_type, None)
+        if snapshot is None:
+            return None
+        value = payload_json(request.input)
+        return GraphStart(
+            request.workflow_type,
+            self.catalog.latest_version(request.workflow_type) or 1,
+            snapshot,
+            value if isinstance(value, dict) else {} if value is None else {"input": value},
+            parent=request.parent,
+        )
+
+    async def update_and_poll(
+        self,
+        workflow_id: str,
+        update: TaskUpdate,
+        worker_id: str,
+        render: Callable[[GraphExecution, Task], bytes],
+    ) -> tuple[msg.Answer, list[bytes]]:
+        """Take an update in and, if it ended its task, hand out the next one of the same type and domain: both with one
+        commit. Returns the answer to the update, and what `render` made of the next task, if there is one."""
+        pollers: list[Poller] = []
+
+        def poll(answer: msg.Answer) -> None:
+            if isinstance(answer, TaskUpdated) and answer.ended and not answer.ignored:
+                pollers.append(self.queues.poll(answer.task_type, answer.domain, worker_id, 1, 0, render))
+
+        answer = await self.engine.submit(msg.Message(ExecutionRef(workflow_id), update), then=poll)
+        return answer, await pollers[0].future if pollers else []
+
+    def write(self, documents: list[Document]) -> asyncio.Future[None]:
+        """Write documents with the current batch."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.engine.batch.documents += documents
+        self.after_commit(future, None)
+        return future
+
+    def after_commit(self, future: asyncio.Future[T], value: T) -> None:
+        """Resolve `future` once all that has happened up to now is on record."""
+        batch = self.engine.batch
+        batch.effects.append(lambda: None if future.done() else future.set_result(value))
+        batch.failed.append(lambda error: None if future.done() else future.set_exception(error))
+        self.engine.plan_flush()
+
+    def look(self, workflow_id: str, render: Callable[[GraphExecution], T]) -> asyncio.Future[T | None]:
+        """What `render` makes of an execution, open or closed; None if there is none. What it shows is on record."""
+        future: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+
+        def seen(resident: Resident | None) -> None:
+            if resident is None or resident.row.task_queue != graph_rows.GRAPHS or resident.removed:
+                self.after_commit(future, None)
+            elif resident.graph is not None:
+                self.after_commit(future, render(resident.graph))
+            else:
+                self.engine.closed_runs.read(resident.row, read)
+
+        def read(stored: StoredExecution | None) -> None:
+            if not future.done():
+                future.set_result(None if stored is None else render(restore(stored)))
+
+        self.engine.residents.visit(workflow_id, seen)
+        return future
+
+    async def load(self, workflow_ids: list[str]) -> list[GraphExecution | None]:
+        """Executions as the store has them, for reading only."""
+        refs = [ExecutionRef(workflow_id) for workflow_id in workflow_ids]
+        found = await self.engine.store.load(refs, closed_history=True)
+        return [None if stored is None or not stored.graph_events else restore(stored) for stored in found]
+
+    def reopen(self, resident: Resident, stored: StoredExecution) -> GraphExecution:
+        """An execution that has ended is asked to do something: it comes back into memory."""
+        if resident.graph is None:
+            resident.graph = restore(stored)
+            self.engine.residents.put(resident)
+        return resident.graph
+
+    # -- watching ----------------------------------------------------------------------------------------------------
+
+    def subscribe(self, workflow_id: str, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call `changed` after every commit that holds something of an execution. Returns how to stop that."""
+        watchers = self._watchers.setdefault(workflow_id, [])
+        watchers.append(changed)
+
+        def stop() -> None:
+            watchers.remove(changed)
+            if not watchers and self._watchers.get(workflow_id) is watchers:
+                del self._watchers[workflow_id]
+
+        return stop
+
+    def committed(self, residents: dict[Resident, None]) -> None:
+        """These executions have been written."""
+        if not self._watchers:
+            return
+        for resident in residents:
+            for changed in list(self._watchers.get(resident.row.workflow_id, ())):
+                changed()
+
+    def start_over(self) -> None:
+        """A commit failed; everything is read again."""
+        self.queues.clear()
+        self.places.clear()
+        self.work.start_over()
+
+
+def restore(stored: StoredExecution) -> GraphExecution:
+    """The execution as the store knows it."""
+    return GraphExecution.restore(stored.graph_events, stored.history_size)

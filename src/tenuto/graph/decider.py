@@ -1,0 +1,99 @@
+"""The decider: what a graph execution does next.
+
+`decide` is called whenever something happened: a task was updated, a deadline came, a script answered, somebody resumed
+the workflow. It goes on until nothing changes any more, so a chain of tasks that need nobody is done in one call:
+
+    workflow timeout -> paused? -> first task
+    -> for every open task: timeouts, begin what is due, let operators look again; of what has ended: retry, tolerate,
+       fail the workflow, or schedule what comes after
+    -> nothing open any more: the workflow is over
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tenuto.graph import completion, failing, kinds, timeouts
+from tenuto.graph.context import Context
+from tenuto.graph.decision import Decision
+from tenuto.graph.execution import GraphExecution
+from tenuto.graph.state import GraphState
+from tenuto.model.graph import Task
+from tenuto.model.json_values import Json
+
+#: Rounds of one decision. A workflow that needs more has a loop that never waits; it goes on after the next commit.
+ROUNDS = 10_000
+
+
+class Evaluated(Struct, frozen=True):
+    """What a script came to: a value, or an error (`fatal` unless trying again may help)."""
+
+    value: Json = None
+    error: str = ""
+    fatal: bool = True
+
+
+def decide(execution: GraphExecution, context: Context) -> None:
+    """Do all that can be done now."""
+    decision = Decision(execution, context)
+    state = execution.state
+    if state.closed or timeouts.check_workflow(decision) or state.status == "PAUSED" or state.queued:
+        return
+    if all(task.seq == 0 for task in state.tasks.values()):
+        _begin(decision)
+    for _ in range(ROUNDS):
+        if not _round(decision):
+            break
+    if _nothing_left(state):
+        completion.complete(decision)
+
+
+def _round(decision: Decision) -> bool:
+    """Look at every open task once. False if nothing came of it."""
+    before = decision.execution.version
+    for task in list(decision.state.open.values()):
+        if decision.state.closed:
+            return False
+        if task.number in decision.state.open:
+            _step(decision, task)
+    return decision.execution.version != before
+
+
+def _nothing_left(state: GraphState) -> bool:
+    return not state.closed and not state.open
+
+
+def _begin(decision: Decision) -> None:
+    first = decision.state.plan.first
+    if first is not None:
+        decision.schedule(first, ())
+
+
+def _step(decision: Decision, task: Task) -> None:
+    if task.open:
+        timeouts.check(decision, task)
+    if task.open and not decision.state.closed and task.available_at <= decision.now:
+        kind = kinds.of(task)
+        if task.status == "SCHEDULED":
+            kind.begin(decision, task)
+        else:
+            kind.advance(decision, task)
+    if not task.open and not task.executed and not decision.state.closed:
+        _settle(decision, task)
+
+
+def _settle(decision: Decision, task: Task) -> None:
+    """Deal with the end of a task."""
+    if not task.successful and not failing.tolerate(decision, task):
+        return
+    decision.execution.change_task(task, "settled", executed=True)
+    kinds.of(task).ended(decision, task)
+
+
+def evaluated(execution: GraphExecution, context: Context, number: int, result: Evaluated) -> None:
+    """A script has answered. Answers for tasks that have ended meanwhile change nothing."""
+    execution.evaluating.discard(number)
+    task = execution.state.tasks.get(number)
+    if task is None or not task.open or execution.state.closed:
+        return
+    kinds.of(task).evaluated(Decision(execution, context), task, result.value, result.error, result.fatal)

@@ -1,0 +1,136 @@
+"""DO_WHILE: a body of tasks, again and again; over a condition, over a list, or over both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenuto.graph.definitions import WorkflowTask
+from tenuto.graph.kinds.kind import Kind
+from tenuto.model.graph import Task
+from tenuto.model.json_values import Json
+
+if TYPE_CHECKING:
+    from tenuto.graph.decision import Decision
+
+
+class DoWhile(Kind):
+    """`memory` holds the current `iteration` and, for a list, its `items`."""
+
+    retriable = False
+
+    def begin(self, decision: Decision, task: Task) -> None:
+        node = decision.execution.node(task)
+        items = _items(decision, node, task)
+        if items is not None and not isinstance(items, list):
+            reason = f"the items of {task.reference} must be a list, not {type(items).__name__}"
+            decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=reason)
+        elif items == []:
+            decision.end(task, "COMPLETED", {"iteration": 0})
+        else:
+            decision.start(task)
+            self._iterate(decision, task, node, 1, items, {})
+
+    def advance(self, decision: Decision, task: Task) -> None:
+        iteration = task.memory.get("iteration")
+        if iteration is None:  # it was revived from its beginning
+            self.begin(decision, task)
+            return
+        inside = (*task.scope, iteration)
+        if any(other.scope[: len(inside)] == inside for other in decision.state.open.values()):
+            return
+        if not _ran(decision, task, inside):
+            decision.schedule(decision.execution.node(task).loop_over[0], inside)
+            return
+        self._end_iteration(decision, task, inside)
+
+    def _end_iteration(self, decision: Decision, task: Task, inside: tuple[int, ...]) -> None:
+        node = decision.execution.node(task)
+        finished: dict[str, Json] = {
+            other.base: other.output
+            for other in decision.state.by_reference.values()
+            if other.scope == inside and decision.state.plan.inside(other.base, task.base)
+        }
+        output = task.output | {str(inside[-1]): finished}
+        if output != task.output:
+            decision.execution.change_task(task, "iterated", output=output)
+        items = task.memory.get("items")
+        if items is not None and inside[-1] >= len(items):
+            decision.end(task, "COMPLETED")
+        elif node.loop_condition:
+            value = (
+                decision.value(node.input_parameters, task)
+                | finished
+                | {task.base: task.output, task.reference: task.output}
+            )
+            decision.evaluate(task, node.loop_condition, value)
+        else:
+            self._next(decision, task, node)
+
+    def evaluated(self, decision: Decision, task: Task, value: Json, error: str, fatal: bool) -> None:
+        if error:
+            reason = f"the loopCondition of {task.reference} failed: {error}"
+            decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=reason)
+        elif goes_on(value):
+            self._next(decision, task, decision.execution.node(task))
+        else:
+            decision.end(task, "COMPLETED")
+
+    def _next(self, decision: Decision, task: Task, node: WorkflowTask) -> None:
+        iteration = int(task.memory["iteration"])
+        self._iterate(
+            decision, task, node, iteration + 1, task.memory.get("items"), self._kept(decision, task, iteration)
+        )
+
+    def _kept(self, decision: Decision, task: Task, iteration: int) -> dict[str, Json]:
+        """The output of the iterations that are kept (`keepLastN`); the tasks of the others are hidden."""
+        keep = task.input.get("keepLastN")
+        if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+            return task.output
+        oldest = iteration - keep + 1
+        depth = len(task.scope)
+        gone = [
+            other
+            for other in decision.state.tasks.values()
+            if len(other.scope) > depth
+            and other.scope[:depth] == task.scope
+            and other.scope[depth] < oldest
+            and decision.state.plan.inside(other.base, task.base)
+        ]
+        decision.execution.hide("keep_last", gone)
+        return {name: value for name, value in task.output.items() if not name.isdigit() or int(name) >= oldest}
+
+    def _iterate(
+        self,
+        decision: Decision,
+        task: Task,
+        node: WorkflowTask,
+        iteration: int,
+        items: list[Json] | None,
+        kept: dict[str, Json],
+    ) -> None:
+        output = kept | {"iteration": iteration}
+        memory: dict[str, Json] = {"iteration": iteration}
+        if items is not None:
+            output |= {"loopIndex": iteration - 1, "loopItem": items[iteration - 1]}
+            memory["items"] = items
+        decision.execution.change_task(task, "iterates", output=output, memory=memory)
+        decision.schedule(node.loop_over[0], (*task.scope, iteration))
+
+
+def _items(decision: Decision, node: WorkflowTask, task: Task) -> Json:
+    if node.items is not None:
+        return decision.value(node.items, task)
+    return task.input.get("_items")
+
+
+def _ran(decision: Decision, task: Task, inside: tuple[int, ...]) -> bool:
+    return any(other.scope[: len(inside)] == inside for other in decision.state.tasks.values())
+
+
+def goes_on(value: Json) -> bool:
+    """Does what a condition came to mean another iteration?"""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return value > 0
+    return isinstance(value, str) and value.strip().lower() == "true"

@@ -1,0 +1,48 @@
+"""A task is skipped before it was scheduled."""
+
+from __future__ import annotations
+
+from tenuto.graph.context import Context
+from tenuto.graph.execution import GraphExecution
+from tenuto.graph.refusal import Refusal
+from tenuto.model.errors import RPCStatusCode
+from tenuto.model.graph import Task
+from tenuto.model.graph_messages import GraphSkip
+
+
+def skip(execution: GraphExecution, context: Context, request: GraphSkip) -> None:
+    """Let the workflow step over a task when it comes to it; `task_output` is what others see as its output."""
+    state = execution.state
+    if state.status != "RUNNING":
+        raise Refusal(f"workflow {execution.workflow_id} is {state.status}: a task is skipped only while it is RUNNING")
+    node = state.plan.node(request.reference)
+    if node is None:
+        known = ", ".join(sorted(state.plan.places)[:20])
+        raise Refusal(
+            f"the definition has no task with the reference name {request.reference!r}; it has {known}",
+            RPCStatusCode.NOT_FOUND,
+        )
+    if request.reference in state.by_base:
+        raise Refusal(f"task {request.reference} is {state.by_base[request.reference].status} already")
+    execution.schedule(
+        Task(
+            number=state.last_number + 1,
+            task_id=context.new_id(),
+            seq=0,
+            reference=request.reference,
+            base=request.reference,
+            kind=node.type,
+            task_type=node.name if node.type == "SIMPLE" else node.type,
+            def_name=node.name,
+            status="SKIPPED",
+            executed=True,
+            input=request.task_input,
+            output=request.task_output,
+            scheduled_time=context.now,
+            first_scheduled=context.now,
+            start_time=context.now,
+            end_time=context.now,
+            update_time=context.now,
+            reason="skipped on request",
+        )
+    )

@@ -1,0 +1,39 @@
+"""Termination from outside."""
+
+from __future__ import annotations
+
+from tenuto.graph import closing
+from tenuto.graph.context import Context
+from tenuto.graph.decision import Decision
+from tenuto.graph.execution import GraphExecution
+from tenuto.graph.refusal import Refusal
+from tenuto.model import messages as msg
+from tenuto.model.graph_messages import GraphTerminate
+
+
+def terminate(execution: GraphExecution, context: Context, request: GraphTerminate) -> None:
+    """End the workflow now. One that has failed already becomes TERMINATED; one that has completed is refused."""
+    state = execution.state
+    if state.status == "TERMINATED":
+        return
+    if state.status == "COMPLETED":
+        raise Refusal(f"workflow {execution.workflow_id} has COMPLETED and can't be terminated")
+    if state.closed:
+        execution.change("terminated", status="TERMINATED", reason=request.reason or state.reason)
+        return
+    closing.close(
+        Decision(execution, context),
+        "TERMINATED",
+        request.reason,
+        failure_workflow_too=request.trigger_failure_workflow,
+    )
+
+
+def terminate_code(execution: GraphExecution, context: Context, request: msg.Terminate) -> None:
+    """Durable code, or a client of it, terminates a graph."""
+    terminate(execution, context, GraphTerminate(request.reason))
+
+
+def cancel_code(execution: GraphExecution, context: Context, request: msg.Cancel) -> None:
+    """Durable code, or a client of it, cancels a graph. A graph can't resist: it is terminated."""
+    terminate(execution, context, GraphTerminate(request.reason or "cancelled"))

@@ -1,0 +1,63 @@
+"""What a parent learns of this execution, whether it is a graph or durable code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenuto.graph.execution import GraphExecution
+from tenuto.graph.json_payloads import json_payload
+from tenuto.model import events as ev
+from tenuto.model.events import AnyEvent
+from tenuto.model.failures import ApplicationFailure, Failure
+from tenuto.model.graph import GraphStatus
+from tenuto.model.messages import ChildClosed
+from tenuto.model.policies import ExecutionStatus, RetryState
+
+if TYPE_CHECKING:
+    from tenuto.graph.decision import Decision
+
+STATUSES: dict[GraphStatus, ExecutionStatus] = {
+    "RUNNING": ExecutionStatus.RUNNING,
+    "PAUSED": ExecutionStatus.RUNNING,
+    "COMPLETED": ExecutionStatus.COMPLETED,
+    "FAILED": ExecutionStatus.FAILED,
+    "TIMED_OUT": ExecutionStatus.TIMED_OUT,
+    "TERMINATED": ExecutionStatus.TERMINATED,
+}
+
+
+def tell_parent(decision: Decision) -> None:
+    """Tell the parent, if there is one, that this execution has ended."""
+    state = decision.state
+    parent = state.started.parent
+    if parent is None:
+        return
+    failure = None
+    if state.status != "COMPLETED":
+        failure = Failure(state.reason or f"the workflow ended {state.status}", info=ApplicationFailure(state.status))
+    decision.send(
+        parent.workflow_id,
+        ChildClosed(
+            parent.initiated_event_id,
+            state.started.run_id,
+            STATUSES[state.status],
+            [json_payload(state.output)],
+            failure,
+        ),
+        parent.run_id,
+    )
+
+
+def closing_event(execution: GraphExecution) -> AnyEvent:
+    """The end of a graph in the words of durable code, for callers who wait for its result."""
+    state = execution.state
+    event_id, time = state.last_event_id, state.end_time
+    match state.status:
+        case "COMPLETED":
+            return ev.WorkflowExecutionCompleted(event_id, time, 0, [json_payload(state.output)])
+        case "TIMED_OUT":
+            return ev.WorkflowExecutionTimedOut(event_id, time, RetryState.RETRY_POLICY_NOT_SET)
+        case "TERMINATED":
+            return ev.WorkflowExecutionTerminated(event_id, time, state.reason)
+    failure = Failure(state.reason, info=ApplicationFailure(state.status))
+    return ev.WorkflowExecutionFailed(event_id, time, 0, failure, RetryState.RETRY_POLICY_NOT_SET)
