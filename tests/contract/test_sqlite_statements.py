@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.store.sqlite_commit import SQL
 from tenuto.store.sqlite_errors import Patience
 from tenuto.store.sqlite_file import connect, prepare
+from tenuto.store.sqlite_statements import SQL
 from tenuto.store.statements import MOST_ROWS, Statement
 
 PAIRS = Statement("SELECT * FROM (VALUES (?, ?)) WHERE column1 <> -1 AND 9 = ?")

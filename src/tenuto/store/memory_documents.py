@@ -39,7 +39,7 @@ class Documents:
     def page(self, collection: str, prefix: str, after: str, limit: int) -> list[Document]:
         found = self._keys(collection, prefix)
         documents = self._collections.get(collection, {})
-        return [msgspec.structs.replace(documents[key]) for key in sorted(found) if key > after][:limit]
+        return [msgspec.structs.replace(documents[key]) for key in sorted(found) if not after or key > after][:limit]
 
     def count(self, collection: str, prefix: str) -> int:
         return len(self._keys(collection, prefix))

@@ -14,17 +14,23 @@ from datetime import UTC, datetime
 from tenuto.model.errors import StoreError, StoreOwnedError
 from tenuto.model.events import ExecutionRef
 from tenuto.model.policies import ExecutionStatus
+from tenuto.model.search import SearchQuery
+from tenuto.store import sqlite_documents, sqlite_search
 from tenuto.store import sqlite_reads as reads
 from tenuto.store.file_lock import FileLock
 from tenuto.store.protocol import (
     PARTITIONS,
     Commit,
+    Document,
     Due,
     ExecutionFilter,
     ExecutionRow,
     InboxRow,
+    SearchPage,
     StoredExecution,
+    TaskIndexRow,
     TaskRow,
+    WorkflowIndexRow,
 )
 from tenuto.store.sqlite_checkpoints import Checkpoints
 from tenuto.store.sqlite_commit import (
@@ -68,6 +74,8 @@ class SqliteStore:
         try:
             writer = await self._start("writer")
             await self._start("reader")
+            searcher = await self._start("searcher")
+            await searcher.submit(sqlite_search.prepare_searches)
             self._checkpoints = Checkpoints(writer, await self._start("checkpoints"))
         except BaseException:
             await self.close()
@@ -146,6 +154,36 @@ class SqliteStore:
         self._wrote(10 * runs)
         return runs
 
+    async def document(self, collection: str, key: str) -> Document | None:
+        return await self._reader.submit(sqlite_documents.document, collection, key)
+
+    async def documents(
+        self, collection: str, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[Document]:
+        return await self._reader.submit(sqlite_documents.documents, collection, prefix, after, limit)
+
+    async def count_documents(self, collection: str, prefix: str = "") -> int:
+        return await self._reader.submit(sqlite_documents.count_documents, collection, prefix)
+
+    async def put_document(self, document: Document, expected: int | None = None) -> int:
+        revision = await self._writer.submit(sqlite_documents.put_document, document, expected)
+        self._wrote(1)
+        return revision
+
+    async def delete_document(self, collection: str, key: str) -> bool:
+        deleted = await self._writer.submit(sqlite_documents.delete_document, collection, key)
+        self._wrote(1)
+        return deleted
+
+    async def search_workflows(self, query: SearchQuery) -> SearchPage[WorkflowIndexRow]:
+        return await self._searcher.submit(sqlite_search.search_workflows, query)
+
+    async def search_tasks(self, query: SearchQuery) -> SearchPage[TaskIndexRow]:
+        return await self._searcher.submit(sqlite_search.search_tasks, query)
+
+    async def find_tasks(self, task_ids: Sequence[str]) -> list[TaskIndexRow | None]:
+        return await self._reader.submit(sqlite_search.find_tasks, task_ids)
+
     async def owner(self) -> str | None:
         return await self._reader.submit(_holder, self._lock)
 
@@ -159,7 +197,7 @@ class SqliteStore:
         return self._epoch
 
     async def _write(self, plan: Plan, rows: int) -> None:
-        if plan.calls or plan.epoch is not None:
+        if plan.calls or plan.removed or plan.epoch is not None:
             await self._writer.submit(execute, plan)
             self._wrote(rows)
 
@@ -174,6 +212,11 @@ class SqliteStore:
     @property
     def _reader(self) -> DatabaseThread:
         return self._thread(1)
+
+    @property
+    def _searcher(self) -> DatabaseThread:
+        """A search may take seconds, which what the engine reads can't wait for."""
+        return self._thread(2)
 
     def _thread(self, index: int) -> DatabaseThread:
         if not self._threads:

@@ -1,5 +1,6 @@
 """One commit as a list of statements. Made by the caller's thread, so that the writer's has little
-to do but wait for the disk; no statement reads, but for one that compares the epoch.
+to do but wait for the disk; no statement reads, but for those that compare the epoch and find what
+belongs to a run that is removed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from msgspec import Struct
 from tenuto.model.errors import LeaseLostError
 from tenuto.model.tasks import AttemptNote
 from tenuto.store.protocol import Commit, ExecutionChange, ExecutionRow, HistoryRow, NoteRow
-from tenuto.store.statements import ABSENT, MOST_ROWS, Parameters, load_statements
-
-SQL = load_statements("sqlite")
+from tenuto.store.sqlite_documents import document_cells
+from tenuto.store.sqlite_index import task_cells, workflow_cells
+from tenuto.store.sqlite_purge import remove
+from tenuto.store.sqlite_statements import SQL
+from tenuto.store.statements import ABSENT, MOST_ROWS, Parameters
 
 _BEGIN, _COMMIT = SQL["begin"].text, SQL["commit"].text
 _CURRENT_EPOCH = SQL["current_epoch"].text
@@ -31,6 +34,8 @@ class Plan(Struct):
     calls: list[Call]
     epoch: int | None
     alone: bool = False
+    removed: Sequence[str] = ()
+    """Run ids of what is to be forgotten after all that."""
 
 
 def plan_commit(commit: Commit, epoch: int | None) -> Plan:
@@ -42,7 +47,7 @@ def plan_commit(commit: Commit, epoch: int | None) -> Plan:
     for statement, cells in _parts(commit):
         if cells:
             calls.extend(SQL[statement].for_rows(cells))
-    return Plan(calls, epoch)
+    return Plan(calls, epoch, removed=[run_id for _, run_id in commit.removed])
 
 
 def execute(connection: sqlite3.Connection, plan: Plan) -> None:
@@ -59,6 +64,8 @@ def execute(connection: sqlite3.Connection, plan: Plan) -> None:
             raise lease_lost()
     for text, parameters in plan.calls:
         connection.execute(text, parameters)
+    if plan.removed:
+        remove(connection, plan.removed)
     connection.execute(_COMMIT)
 
 
@@ -86,7 +93,11 @@ def rows_in(commit: Commit) -> int:
         + len(commit.answers)
         + len(commit.tasks)
         + len(commit.tasks_done)
-        + 3 * (len(commit.started) + len(commit.changed))
+        + len(commit.unindexed_tasks)
+        + len(commit.documents)
+        + len(commit.deleted_documents)
+        + 3 * (len(commit.started) + len(commit.changed) + len(commit.indexed_workflows) + len(commit.indexed_tasks))
+        + 10 * len(commit.removed)
     )
 
 
@@ -100,6 +111,12 @@ def _only_history(commit: Commit) -> bool:
         or commit.sent
         or commit.received
         or commit.answers
+        or commit.indexed_workflows
+        or commit.indexed_tasks
+        or commit.unindexed_tasks
+        or commit.documents
+        or commit.deleted_documents
+        or commit.removed
     )
 
 
@@ -118,6 +135,11 @@ def _parts(commit: Commit) -> Iterable[tuple[str, Parameters]]:
     yield "insert_inbox", flat(commit.sent)
     yield "delete_inbox", list(commit.received)
     yield "upsert_answers", flat({answer[0]: answer for answer in commit.answers}.values())
+    yield "upsert_workflow_index", workflow_cells({w.run_id: w for w in commit.indexed_workflows}.values())
+    yield "upsert_task_index", task_cells({t.task_id: t for t in commit.indexed_tasks}.values())
+    yield "delete_task_index", list(commit.unindexed_tasks)
+    yield "upsert_documents", document_cells({(d.collection, d.key): d for d in commit.documents}.values())
+    yield "delete_documents", flat(commit.deleted_documents)
 
 
 def flat(rows: Iterable[Sequence[object]]) -> Parameters:

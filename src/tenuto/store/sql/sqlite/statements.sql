@@ -106,6 +106,85 @@ FROM (VALUES (?, ?, ?)) AS v
 WHERE column1 <> -1
 ON CONFLICT (request_id) DO UPDATE SET answer = excluded.answer, recorded = excluded.recorded;
 
+-- name: upsert_workflow_index
+-- A row of an unknown run fails: a text is no run, where NULL would become a new one.
+INSERT INTO workflow_index (
+    run, workflow_type, version, status, start_time, end_time, update_time, correlation_id,
+    parent_workflow_id, priority, created_by, event, classifier, idempotency_key, details, reason,
+    input, output
+)
+SELECT
+    ifnull(e.id, 'unknown'), column2, column3, column4, column5, nullif(column6, -1), column7,
+    nullif(column8, -1), column9, column10, nullif(column11, -1), nullif(column12, -1), column13,
+    nullif(column14, -1), column15, nullif(column16, -1), column17, column18
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v
+LEFT JOIN executions AS e ON e.run_id = column1
+WHERE column1 <> -1
+ON CONFLICT (run) DO UPDATE SET
+    version = excluded.version, status = excluded.status, start_time = excluded.start_time,
+    end_time = excluded.end_time, update_time = excluded.update_time,
+    correlation_id = excluded.correlation_id, parent_workflow_id = excluded.parent_workflow_id,
+    priority = excluded.priority, created_by = excluded.created_by, event = excluded.event,
+    classifier = excluded.classifier, idempotency_key = excluded.idempotency_key,
+    details = excluded.details, reason = excluded.reason, input = excluded.input,
+    output = excluded.output;
+
+-- name: upsert_task_index
+INSERT INTO task_index (
+    task_id, run, task_type, task_def_name, reference_name, status, scheduled_time, start_time,
+    end_time, update_time, correlation_id, domain, priority, reason, input, output
+)
+SELECT
+    column1, e.id, column3, column4, column5, column6, column7, nullif(column8, -1),
+    nullif(column9, -1), column10, nullif(column11, -1), nullif(column12, -1), column13,
+    nullif(column14, -1), column15, column16
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v
+LEFT JOIN executions AS e ON e.run_id = column2
+WHERE column1 <> -1
+ON CONFLICT (task_id) DO UPDATE SET
+    status = excluded.status, scheduled_time = excluded.scheduled_time,
+    start_time = excluded.start_time, end_time = excluded.end_time,
+    update_time = excluded.update_time, correlation_id = excluded.correlation_id,
+    domain = excluded.domain, priority = excluded.priority, reason = excluded.reason,
+    input = excluded.input, output = excluded.output;
+
+-- name: delete_task_index
+DELETE FROM task_index WHERE task_id IN (SELECT column1 FROM (VALUES (?)) AS v WHERE column1 <> -1);
+
+-- name: upsert_documents
+INSERT INTO documents (collection, key, revision, updated, workflow_id, data)
+SELECT column1, column2, 1, column3, nullif(column4, ''), column5
+FROM (VALUES (?, ?, ?, ?, ?)) AS v
+WHERE column1 <> -1
+ON CONFLICT (collection, key) DO UPDATE SET
+    revision = revision + 1, updated = excluded.updated, workflow_id = excluded.workflow_id,
+    data = excluded.data;
+
+-- name: delete_documents
+DELETE FROM documents WHERE id IN (
+    SELECT d.id
+    FROM (VALUES (?, ?)) AS v CROSS JOIN documents AS d ON d.collection = column1 AND d.key = column2
+    WHERE column1 <> -1
+);
+
+-- name: document_revision
+SELECT revision FROM documents WHERE collection = ? AND key = ?;
+
+-- name: document
+SELECT collection, key, data, revision, updated, ifnull(workflow_id, '')
+FROM documents WHERE collection = ? AND key = ?;
+
+-- name: documents
+-- `behind` is a BLOB where no key lies behind the prefix: every text is less than that.
+SELECT collection, key, data, revision, updated, ifnull(workflow_id, '')
+FROM documents
+WHERE collection = :collection AND key >= :from AND key < :behind
+ORDER BY key
+LIMIT :limit;
+
+-- name: count_documents
+SELECT count(*) FROM documents WHERE collection = :collection AND key >= :from AND key < :behind;
+
 -- name: executions_by_run
 SELECT
     e.id, e.partition, e.workflow_id, e.run_id, e.first_run_id, e.workflow_type, e.task_queue,
@@ -137,6 +216,33 @@ GROUP BY h.run;
 -- name: notes_of
 SELECT n.run, n.key, n.note
 FROM (VALUES (?)) AS v CROSS JOIN notes AS n ON n.run = column1;
+
+-- name: indexed_workflows
+SELECT
+    w.run, e.partition, e.workflow_id, e.run_id, w.workflow_type, w.version, w.status, w.start_time,
+    w.end_time, w.update_time, w.correlation_id, w.parent_workflow_id, w.priority, w.created_by,
+    w.event, w.classifier, w.idempotency_key, w.details, w.reason, w.input, w.output
+FROM (VALUES (?)) AS v
+CROSS JOIN workflow_index AS w ON w.run = column1
+CROSS JOIN executions AS e ON e.id = w.run;
+
+-- fragment: task_index_columns
+t.id, e.partition, t.task_id, e.workflow_id, e.run_id, e.workflow_type, t.task_type,
+t.task_def_name, t.reference_name, t.status, t.scheduled_time, t.start_time, t.end_time,
+t.update_time, t.correlation_id, t.domain, t.priority, t.reason, t.input, t.output
+
+-- name: indexed_tasks
+SELECT {task_index_columns}
+FROM (VALUES (?)) AS v
+CROSS JOIN task_index AS t ON t.id = column1
+CROSS JOIN executions AS e ON e.id = t.run;
+
+-- name: indexed_tasks_by_task_id
+SELECT {task_index_columns}
+FROM (VALUES (?)) AS v
+CROSS JOIN task_index AS t ON t.task_id = column1
+CROSS JOIN executions AS e ON e.id = t.run
+WHERE column1 <> -1;
 
 -- name: due
 SELECT workflow_id, run_id, wake_at
@@ -223,10 +329,15 @@ WHERE workflow_id >= :first_workflow AND workflow_id < :behind_workflow AND {mat
 GROUP BY status;
 
 -- name: closed_runs
-SELECT id FROM executions INDEXED BY executions_by_close
+SELECT id, workflow_id FROM executions INDEXED BY executions_by_close
 WHERE close_time < :closed_before
 ORDER BY close_time
 LIMIT :limit;
+
+-- name: runs_to_remove
+SELECT e.id, e.workflow_id
+FROM (VALUES (?)) AS v CROSS JOIN executions AS e ON e.run_id = column1
+WHERE column1 <> -1;
 
 -- name: purge_history
 DELETE FROM history WHERE run IN (SELECT column1 FROM (VALUES (?)) AS v);
@@ -239,6 +350,19 @@ DELETE FROM tasks WHERE run IN (SELECT column1 FROM (VALUES (?)) AS v);
 
 -- name: purge_executions
 DELETE FROM executions WHERE id IN (SELECT column1 FROM (VALUES (?)) AS v);
+
+-- name: purge_workflow_index
+DELETE FROM workflow_index WHERE run IN (SELECT column1 FROM (VALUES (?)) AS v);
+
+-- name: purge_task_index
+DELETE FROM task_index WHERE run IN (SELECT column1 FROM (VALUES (?)) AS v);
+
+-- name: purge_documents
+-- Those of executions that are gone with their last run.
+DELETE FROM documents WHERE workflow_id IN (
+    SELECT column1 FROM (VALUES (?)) AS v
+    WHERE column1 <> -1 AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.workflow_id = column1)
+);
 
 -- name: purge_answers
 DELETE FROM answers WHERE recorded < ?;
