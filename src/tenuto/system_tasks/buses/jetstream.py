@@ -23,8 +23,8 @@ from tenuto.system_tasks.buses.subscriber import Subscriber, redelivery_delay, t
 from tenuto.system_tasks.settings import BusSettings
 
 _BATCH = 32
-#: Seconds that one request for messages waits at the server.
-_FETCH = 5.0
+#: Seconds that one request for messages waits at the server. One that a dying server took with it is missed for so long.
+_FETCH = 2.0
 
 
 class JetStreamBus:
