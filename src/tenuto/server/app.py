@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from tenuto.server.errors import ApiError, bad_request, error_for, error_response
 from tenuto.server.http import DISCARDED_BODIES, Call, ClientGone, discard, too_large
-from tenuto.server.identity.caller import ANYBODY
+from tenuto.server.identity.gate import HEADER
 from tenuto.server.routes import FAMILIES
 from tenuto.server.routing import Family, Route, RouteTable
 from tenuto.server.services import Services
@@ -78,10 +78,13 @@ class App:
 
     async def _answer(self, route: Route, path_params: dict[str, str], scope: Scope, receive: Receive) -> Response:
         limit = self.services.settings.body_limit
+        token: str | None = None
         expects = False
         length = 0
         for name, value in scope["headers"]:
-            if name == b"content-length":
+            if name == HEADER:
+                token = value.decode("latin-1")
+            elif name == b"content-length":
                 length = int(value) if value.isdigit() else 0
             elif name == b"expect":
                 expects = True
@@ -90,5 +93,6 @@ class App:
                 await discard(receive, min(length, limit * DISCARDED_BODIES))
             raise too_large(limit)
         scope["path_params"] = path_params
-        call = Call(scope, receive, self.services, ANYBODY)
+        caller = self.services.gate.admit(route, path_params, token)
+        call = Call(scope, receive, self.services, caller)
         return await route.handler(call)

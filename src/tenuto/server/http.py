@@ -18,7 +18,6 @@ from starlette.types import Receive, Scope
 from tenuto.model.json_values import decode_json, encode_json
 from tenuto.server.decoding import decoded, query_struct
 from tenuto.server.errors import ApiError, bad_request
-from tenuto.server.identity.access import may
 
 if TYPE_CHECKING:
     from tenuto.server.identity.caller import Caller
@@ -92,18 +91,26 @@ class Call(Request):
         return value
 
     async def text(self) -> str:
-        """The body as text, whatever its content type says; a JSON string is unquoted."""
+        """The body as text, whatever its content type says; a JSON string is unquoted, all else kept as it is."""
         content = await self.body()
-        try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            raise bad_request(f"the body is not UTF-8 text: {error}") from None
+        text = _utf8(content)
         if text.startswith('"') and text.rstrip().endswith('"'):
             try:
                 return msgspec.json.decode(content, type=str)
             except msgspec.DecodeError:
                 return text
         return text
+
+    async def raw_text(self) -> str:
+        """As `text`, but undoes also what the official Python client does to texts: it announces JSON and sends a JSON
+        string without its quotes, so that lines end in a backslash and an n."""
+        text = await self.text()
+        if "\\" not in text or "json" not in self.headers.get("content-type", ""):
+            return text
+        try:
+            return msgspec.json.decode(f'"{text}"', type=str)
+        except msgspec.DecodeError:
+            return text
 
     async def until_gone(self) -> None:
         """Return when the client has hung up. The body must have been read."""
@@ -112,11 +119,11 @@ class Call(Request):
 
     def may(self, area: str, access: str, name: str) -> bool:
         """Whether the caller may do this with the target `name` of an area (see `identity.access`)."""
-        return may(self.caller, area, access, name)
+        return self.services.gate.may(self.caller, area, access, name)
 
     def require(self, area: str, access: str, name: str) -> None:
         """Raise ApiError (403) unless the caller may do this with this target."""
-        if not may(self.caller, area, access, name):
+        if not self.may(area, access, name):
             raise ApiError(403, f"{self.caller.name} may not {access} {name!r} ({area})", code="FORBIDDEN")
 
 
@@ -137,6 +144,13 @@ def empty() -> Response:
 
 def no_content() -> Response:
     return Response(status_code=204)
+
+
+def _utf8(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise bad_request(f"the body is not UTF-8 text: {error}") from None
 
 
 async def _read(receive: Receive, limit: int) -> bytes:

@@ -27,6 +27,9 @@ Handler: TypeAlias = "Callable[[Call], Awaitable[Response]]"
 
 API: Final = "/api"
 
+#: What a method does, unless its route says otherwise.
+ACCESS_OF_METHOD: Final = {"GET": "READ", "POST": "CREATE", "PUT": "UPDATE", "DELETE": "DELETE"}
+
 
 class Text:
     """In a route's `body` or `answer`: bare text, not JSON."""
@@ -41,9 +44,8 @@ class Route(Struct, frozen=True, kw_only=True, eq=False):
     family: str
     summary: str
     area: str | None
-    """The area of `identity.access` whose permission it needs; None for what everybody may call."""
-    read_only: bool
-    """Whether reading is enough, whatever the method."""
+    """The area of `identity.access` that it belongs to; None for what everybody may call."""
+    access: str
     target: str | None
     query: type[Struct] | None
     body: Any
@@ -54,7 +56,7 @@ class Route(Struct, frozen=True, kw_only=True, eq=False):
 class Family:
     """The routes of one file, under one heading of the documentation.
 
-    `area` names what a caller needs permission for (see `identity.access`), None opens the routes to everybody."""
+    `area` names what a caller needs permission for (see `identity.access`): "" asks only who it is, None nothing."""
 
     def __init__(self, name: str, area: str | None, *, prefix: str = API) -> None:
         self.name = name
@@ -71,13 +73,15 @@ class Family:
         body: Any = None,
         answer: Any = None,
         status: int = 200,
-        read_only: bool = False,
+        access: str | None = None,
         target: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a handler. `query` is a Struct of the query parameters (see `Call.query`), `status` that of success.
 
-        `target` lets callers in who have no permission for the whole area but grants on single targets: it names the
-        segment of the path with the target's name, or is "" if the handler itself calls `Call.require`."""
+        `access` is what the operation does to its target (READ, CREATE, UPDATE, DELETE, EXECUTE) where the method
+        doesn't say it. `target` lets callers in who have no permission for the whole area but grants on single
+        targets: it names the segment of the path with the target's name, or is "" if the handler itself calls
+        `Call.require`."""
 
         def declare(handler: Handler) -> Handler:
             self.routes.append(
@@ -88,7 +92,7 @@ class Family:
                     family=self.name,
                     summary=(handler.__doc__ or "").strip().partition("\n")[0],
                     area=self._area,
-                    read_only=read_only or method == "GET",
+                    access=access or ACCESS_OF_METHOD[method],
                     target=target,
                     query=query,
                     body=body,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tenuto.engine.clock import Clock
 from tenuto.engine.engine import Engine
 from tenuto.engine.gateway import Gateway
+from tenuto.server.configuration import Configuration
 from tenuto.server.metrics import Metrics
 from tenuto.server.settings import Settings
 from tenuto.store.protocol import Store
@@ -24,6 +25,8 @@ class Services:
         self.settings = settings
         self.metrics = Metrics()
         self.stopping = asyncio.Event()
+        self.configuration = Configuration(gateway.store, gateway.clock, settings)
+        self.gate = self.configuration.gate
 
     @property
     def store(self) -> Store:
@@ -45,7 +48,7 @@ class Services:
     @property
     def is_open(self) -> bool:
         """Whether everybody may do everything, because there is no access key."""
-        return True
+        return self.configuration.directory.is_open
 
     def unready(self) -> str | None:
         """Why the server takes no work now; None if it does."""
@@ -62,6 +65,12 @@ class Services:
     async def start(self, patience: float) -> None:
         """Start the engine; waits at most `patience` seconds for a process that is about to give the store up."""
         self.engine = await self.gateway.acquire(patience)
+        try:
+            await self.configuration.open()
+        except BaseException:
+            await self.gateway.release()
+            raise
+        self.engine.spawn(self.configuration.watch(), "configuration")
 
     async def stop(self) -> None:
         self.stopping.set()

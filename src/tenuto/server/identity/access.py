@@ -12,25 +12,37 @@ from typing import Final
 
 from tenuto.server.identity.caller import Caller
 
-#: What a role or a grant can be about, and the kind of target that grants in it name.
-AREAS: Final[Mapping[str, str | None]] = {
-    "METADATA": "WORKFLOW_DEF",
-    "TASK_METADATA": "TASK_DEF",
-    "WORKFLOW": "WORKFLOW_DEF",
-    "TASK": "TASK_DEF",
-    "QUEUE": None,
-    "EVENT": None,
-    "SCHEDULER": None,
-    "WEBHOOK": None,
-    "HUMAN": None,
-    "SECRET": "SECRET_NAME",
-    "ENVIRONMENT": None,
-    "PROMPT": None,
-    "INTEGRATION": None,
-    "SCHEMA": None,
-    "APPLICATION": None,
-    "ADMIN": None,
+#: What a permission can be about, and the kinds of targets that grants in it name.
+AREAS: Final[Mapping[str, tuple[str, ...]]] = {
+    "METADATA": ("WORKFLOW_DEF",),
+    "TASK_METADATA": ("TASK_DEF",),
+    "WORKFLOW": ("WORKFLOW_DEF",),
+    "TASK": ("TASK_DEF",),
+    "QUEUE": (),
+    "EVENT": (),
+    "SCHEDULER": (),
+    "WEBHOOK": (),
+    "HUMAN": (),
+    "SECRET": ("SECRET_NAME", "SECRET"),
+    "ENVIRONMENT": (),
+    "PROMPT": (),
+    "INTEGRATION": (),
+    "SCHEMA": (),
+    "APPLICATION": ("APPLICATION",),
+    "ADMIN": (),
 }
+
+#: What a grant can be about.
+TARGET_KINDS: Final = (
+    "WORKFLOW_DEF",
+    "TASK_DEF",
+    "APPLICATION",
+    "USER",
+    "SECRET",
+    "SECRET_NAME",
+    "TAG",
+    "DOMAIN",
+)
 
 #: The accesses that a grant can give, and the two that READ and WRITE permissions stand for.
 ACCESSES: Final = ("CREATE", "READ", "UPDATE", "DELETE", "EXECUTE")
@@ -66,8 +78,7 @@ def may(caller: Caller, area: str, access: str, name: str) -> bool:
     """Whether the caller may do this with the target `name` of an area, by a role or by a grant."""
     if caller.has(permission(area, access)):
         return True
-    kind = AREAS[area]
-    return kind is not None and caller.granted(access, kind, name)
+    return any(caller.granted(access, kind, name) for kind in AREAS[area])
 
 
 def permission(area: str, access: str) -> str:

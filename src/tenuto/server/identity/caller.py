@@ -29,3 +29,6 @@ class Caller(Struct, frozen=True, eq=False):
 
 #: Whoever calls while the server is open.
 ANYBODY = Caller("anonymous", unlimited=True)
+
+#: Whoever calls what is open to everybody on a server that is not.
+STRANGER = Caller("anonymous")

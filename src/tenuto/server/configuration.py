@@ -1,0 +1,83 @@
+"""All that is stored about this installation besides executions and definitions, kept in step with other servers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from tenuto.engine.clock import Clock
+from tenuto.model.errors import StoreError
+from tenuto.server.collection import CHANGES, Collection
+from tenuto.server.identity.directory import Directory
+from tenuto.server.identity.gate import Gate
+from tenuto.server.identity.records import GatewayAuth
+from tenuto.server.integrations import Integrations
+from tenuto.server.prompts import Prompts
+from tenuto.server.schemas import Schemas
+from tenuto.server.secrets import Environment, Secrets
+from tenuto.server.settings import Settings
+from tenuto.server.tags import Tags
+from tenuto.server.vault import open_vault
+from tenuto.store.protocol import Store
+
+logger = logging.getLogger("tenuto.server")
+
+#: Seconds between two looks whether another server has changed something.
+LOOK = 1.0
+#: All is read again after so many looks even if nobody announced a change: whoever makes one may die in between.
+LOOKS_BEFORE_RELOAD = 60
+
+
+class Configuration:
+    """The stored configuration of one store, as one server process has it in memory."""
+
+    def __init__(self, store: Store, clock: Clock, settings: Settings) -> None:
+        vault = open_vault(settings)
+        self.tags = Tags(store, clock)
+        self.directory = Directory(store, clock, settings.admin_key)
+        self.gate = Gate(store, clock, self.directory, self.tags, settings.token_ttl)
+        self.gateway_auth = Collection(store, clock, "gateway_auth", GatewayAuth)
+        self.secrets = Secrets(store, clock, vault)
+        self.environment = Environment(store, clock)
+        self.prompts = Prompts(store, clock)
+        self.integrations = Integrations(store, clock, vault)
+        self.schemas = Schemas(store, clock)
+        self._store = store
+        self._seen = -1
+        self._collections: list[Collection[Any]] = [
+            self.tags,
+            *self.directory.collections,
+            self.gateway_auth,
+            self.secrets.stored,
+            self.environment,
+            self.prompts,
+            *self.integrations.collections,
+            self.schemas,
+        ]
+
+    async def open(self) -> None:
+        """Read everything."""
+        await self.gate.open()
+        await self.reload()
+
+    async def reload(self) -> None:
+        """Read what others have changed."""
+        changes = await self._store.document(*CHANGES)
+        for collection in self._collections:
+            await collection.refresh()
+        self._seen = 0 if changes is None else changes.revision
+
+    async def watch(self) -> None:
+        """Follow what other servers change, for ever."""
+        looks = 0
+        while True:
+            await asyncio.sleep(LOOK)
+            looks += 1
+            try:
+                changes = await self._store.document(*CHANGES)
+                if looks >= LOOKS_BEFORE_RELOAD or (changes is not None and changes.revision != self._seen):
+                    looks = 0
+                    await self.reload()
+            except StoreError as error:
+                logger.warning("the configuration can't be read: %s", error, extra={"action": "configuration_unread"})
