@@ -54,6 +54,9 @@ class Cage:
         for _ in range(self._processes):  # whoever runs or waits notices, and leaves
             await self._turns.acquire()
         await asyncio.gather(*(helper.kill() for helper in self._helpers))
+        self._helpers.clear()
+        for _ in range(self._processes):
+            self._turns.release()
 
     async def javascript(self, script: str, dollar: Json, *, body: bool = False) -> Json:
         """The completion value of `script`, which sees a copy of `dollar` as `$`; with `body`, what it returns.

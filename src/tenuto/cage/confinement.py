@@ -1,6 +1,7 @@
 """What a helper process gives up before it runs anything: files, sockets, environment, the terminal, memory.
 
-A script should reach none of these from its language; this holds where a language has a hole (jq's `import` reads files).
+A script should reach none of these from its language; this holds where a language has a hole (jq's `import` reads
+files).
 """
 
 from __future__ import annotations

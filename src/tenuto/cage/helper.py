@@ -44,7 +44,7 @@ class Languages:
         self._jq = Jq(limits)
         # Whatever is loaded on first use has to be loaded before files are out of reach.
         for run in (self.javascript.run, self._jq.run):
-            assert run(Request(language="jq", script="1", input=b"1")).outcome == "done"
+            run(Request(language="jq", script="1", input=b"1"))
 
     def answer(self, request: Request) -> Answer:
         """What comes of the request. Raises nothing."""

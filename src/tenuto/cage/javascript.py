@@ -26,7 +26,8 @@ PRELUDE = """
   hide(globalThis, "console", { log: quiet, info: quiet, warn: quiet, error: quiet, debug: quiet, trace: quiet });
 
   const describe = (thrown) => {
-    if (!(thrown instanceof Error)) return "thrown: " + (typeof thrown === "object" ? stringify(thrown) : String(thrown));
+    if (!(thrown instanceof Error))
+      return "thrown: " + (typeof thrown === "object" ? stringify(thrown) : String(thrown));
     const line = /<input>:(\\d+):/.exec(String(thrown.stack).split("tenutoRun")[0]);
     return `${thrown.name}: ${thrown.message}` + (line ? ` (line ${line[1]})` : "");
   };
@@ -37,7 +38,7 @@ PRELUDE = """
       const parsed = {};
       try {
         globalThis.parsed = parsed;
-        globalEval(body ? `(function () {${script}\\n})` : `throw globalThis.parsed; ${script}`);
+        globalEval("throw globalThis.parsed; " + (body ? `(function () {${script}\\n})` : script));
       } catch (thrown) {
         if (thrown !== parsed) return failed(describe(thrown));
       }
