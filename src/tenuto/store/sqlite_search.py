@@ -157,15 +157,15 @@ class _Translation:
         if query.free_text:
             texts = self._index.searchable.texts
             pieces = ("", query.free_text, "")
-            parts.append(_joined(" OR ", [self._like(self._index.columns[text], pieces) for text in texts]))
-        return _joined(" AND ", parts) if parts else "1"
+            parts.append(_joined("OR", [self._like(self._index.columns[text], pieces) for text in texts]))
+        return _joined("AND", parts) if parts else "1"
 
     def _condition(self, condition: Condition) -> str:
         match condition:
             case And(conditions):
-                return _joined(" AND ", [self._condition(part) for part in conditions]) if conditions else "1"
+                return _joined("AND", [self._condition(part) for part in conditions]) if conditions else "1"
             case Or(conditions):
-                return _joined(" OR ", [self._condition(part) for part in conditions]) if conditions else "0"
+                return _joined("OR", [self._condition(part) for part in conditions]) if conditions else "0"
             case Not(part):
                 return _not(self._condition(part))
         column = self._index.columns[condition.field]
@@ -197,8 +197,12 @@ class _Translation:
         return "?"
 
 
-def _joined(separator: str, parts: Sequence[str]) -> str:
-    return f"({separator.join(parts)})"
+def _joined(operator: str, parts: Sequence[str]) -> str:
+    """In halves of halves, for how deep an expression may go is limited."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({_joined(operator, parts[:middle])} {operator} {_joined(operator, parts[middle:])})"
 
 
 def _not(condition: str) -> str:
