@@ -7,6 +7,7 @@ that begins after its acknowledgement.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tenuto.graph.definitions import (
@@ -25,17 +26,18 @@ from tenuto.store.protocol import Document
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
-WORKFLOWS, TASKS, ENVIRONMENT = "workflow_def", "task_def", "environment"
+WORKFLOWS, TASKS = "workflow_def", "task_def"
 
 
 class Catalog:
-    """Workflow and task definitions, and the variables of the environment."""
+    """Workflow and task definitions."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._workflows: dict[str, dict[int, WorkflowDef]] = {}
         self._tasks: dict[str, TaskDef] = {}
-        self._environment: dict[str, str] = {}
+        #: Looks up a variable of the environment that is kept on the server; set by whoever keeps it.
+        self.environment: Callable[[str], str | None] = lambda name: None
         self._snapshots: dict[tuple[str, int], bytes] = {}
         self._writing = asyncio.Lock()
 
@@ -46,8 +48,6 @@ class Catalog:
         for document in await self._all(TASKS):
             definition = decode_task_def(decode_json(document.data))
             self._tasks[definition.name] = definition
-        for document in await self._all(ENVIRONMENT):
-            self._environment[document.key] = document.data.decode()
 
     async def _all(self, collection: str) -> list[Document]:
         found: list[Document] = []
@@ -85,9 +85,6 @@ class Catalog:
     def tasks(self) -> dict[str, TaskDef]:
         """All task definitions by name."""
         return self._tasks
-
-    def environment(self, name: str) -> str | None:
-        return self._environment.get(name)
 
     def code(self, workflow_type: str) -> str | None:
         return self._engine.turns.queue_of(workflow_type)
@@ -148,24 +145,6 @@ class Catalog:
             del self._tasks[name]
             self._snapshots.clear()
             return True
-
-    async def put_environment(self, name: str, value: str) -> None:
-        """Set a variable of the environment."""
-        async with self._writing:
-            await self._engine.store.put_document(Document(ENVIRONMENT, name, value.encode()))
-            self._environment[name] = value
-
-    async def delete_environment(self, name: str) -> bool:
-        """Forget a variable. False if there is none."""
-        async with self._writing:
-            if name not in self._environment:
-                return False
-            await self._engine.store.delete_document(ENVIRONMENT, name)
-            del self._environment[name]
-            return True
-
-    def environment_names(self) -> list[str]:
-        return sorted(self._environment)
 
     async def _put(self, collection: str, key: str, value: object) -> None:
         await self._engine.store.put_document(

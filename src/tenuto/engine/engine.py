@@ -22,6 +22,7 @@ from tenuto.engine.clock import SECOND, Clock
 from tenuto.engine.closed_runs import ClosedRuns
 from tenuto.engine.dispatch import Dispatch
 from tenuto.engine.eviction import Eviction
+from tenuto.engine.graph_host import GraphHost
 from tenuto.engine.graphs import Graphs
 from tenuto.engine.history_limits import check_history
 from tenuto.engine.hosts import ActivityHost, WorkflowHost
@@ -187,14 +188,22 @@ class Engine:
             self.turns.add_host(task_queue, workflows)
         if activities_host is not None:
             self.dispatch.add_host(task_queue, activities_host)
+        self._take_up(max_cached)
+        self.spawn(self.recovery.take_waiting(task_queue), f"waiting tasks of {task_queue}")
+
+    def serve_graphs(self, host: GraphHost, max_cached: int) -> None:
+        """A server of this process serves graphs from now on; `host` runs their scripts and system tasks."""
+        self.graphs.host = host
+        self._take_up(max_cached)
+
+    def _take_up(self, max_cached: int) -> None:
         if self._served:
             self.residents.capacity += max_cached
-        else:
-            self._served = True
-            self.residents.capacity = max_cached
-            self.spawn(self.recovery.watch_due(), "due executions")
-            self.spawn(upkeep.retain(self, self._retention), "retention")
-        self.spawn(self.recovery.take_waiting(task_queue), f"waiting tasks of {task_queue}")
+            return
+        self._served = True
+        self.residents.capacity = max_cached
+        self.spawn(self.recovery.watch_due(), "due executions")
+        self.spawn(upkeep.retain(self, self._retention), "retention")
 
     def leave(self, task_queue: str) -> None:
         """The worker takes no more tasks; what it runs goes on."""

@@ -53,10 +53,6 @@ class Graphs:
         self._random = Random()
         self._watchers: dict[str, list[Callable[[], None]]] = {}
 
-    def serve(self, host: GraphHost) -> None:
-        """This process runs system tasks and scripts from now on."""
-        self.host = host
-
     def is_system(self, task_type: str) -> bool:
         return task_type in self.host.types
 
@@ -216,6 +212,10 @@ class Graphs:
         batch.effects.append(lambda: None if future.done() else future.set_result(value))
         batch.failed.append(lambda error: None if future.done() else future.set_exception(error))
         self.engine.plan_flush()
+
+    def recorded(self) -> asyncio.Future[None]:
+        """Done when all that has happened up to now is on record, so that searches find it."""
+        return self.write([])
 
     def look(self, workflow_id: str, render: Callable[[GraphExecution], T]) -> asyncio.Future[T | None]:
         """What `render` makes of an execution, open or closed; None if there is none. What it shows is on record."""

@@ -29,8 +29,9 @@ class Definitions(Protocol):
         """A task definition."""
         ...
 
-    def environment(self, name: str) -> str | None:
-        """A variable of the environment that is kept on the server."""
+    @property
+    def environment(self) -> Callable[[str], str | None]:
+        """Looks up a variable of the environment that is kept on the server."""
         ...
 
     def code(self, workflow_type: str) -> str | None:

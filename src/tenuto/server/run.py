@@ -66,7 +66,7 @@ async def listening(services: Services, listener: socket.socket) -> AsyncIterato
         http.serving = serving
         yield http
     finally:
-        services.stopping.set()
+        services.release_pollers()
         http.should_exit = True
         await serving
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from tenuto.cage.cage import Cage
 from tenuto.engine.clock import Clock
 from tenuto.engine.engine import Engine
 from tenuto.engine.gateway import Gateway
+from tenuto.engine.graphs import Graphs
 from tenuto.server.configuration import Configuration
+from tenuto.server.event_queues import EventQueues
+from tenuto.server.graph_host import ServerGraphHost
 from tenuto.server.metrics import Metrics
-from tenuto.server.settings import Settings
+from tenuto.server.polled_tasks import PolledTasks
+from tenuto.server.settings import Settings, system_task_settings
 from tenuto.store.protocol import Store
+from tenuto.system_tasks.registry import SystemTasks
 
 
 class Services:
@@ -27,6 +33,11 @@ class Services:
         self.stopping = asyncio.Event()
         self.configuration = Configuration(gateway.store, gateway.clock, settings)
         self.gate = self.configuration.gate
+        self.cage = Cage()
+        self.events = EventQueues(self)
+        self.system_tasks = SystemTasks(system_task_settings(settings), self.cage, self.events.publish)
+        self.render_task = PolledTasks(self)
+        self._log_number = 0
 
     @property
     def store(self) -> Store:
@@ -39,6 +50,11 @@ class Services:
     @property
     def new_id(self) -> Callable[[], str]:
         return self.gateway.new_id
+
+    @property
+    def graphs(self) -> Graphs:
+        """The graph executions of this process' engine."""
+        return self.engine.graphs
 
     @property
     def failed(self) -> asyncio.Future[None]:
@@ -62,16 +78,43 @@ class Services:
         """The time in milliseconds since the epoch, as the wire has it."""
         return self.clock.now() // 1_000_000
 
+    def next_log_number(self) -> int:
+        """Numbers that grow, also over restarts: lines of logs keep their order by them."""
+        self._log_number = max(self._log_number + 1, self.clock.now())
+        return self._log_number
+
+    async def workflow_of(self, task_id: str) -> str | None:
+        """The id of the workflow that a task is of; None if there is no such task."""
+        await self.graphs.recorded()
+        found = (await self.store.find_tasks([task_id]))[0]
+        return None if found is None else found.workflow_id
+
     async def start(self, patience: float) -> None:
         """Start the engine; waits at most `patience` seconds for a process that is about to give the store up."""
         self.engine = await self.gateway.acquire(patience)
         try:
             await self.configuration.open()
+            await self._serve_graphs()
         except BaseException:
             await self.gateway.release()
             raise
         self.engine.spawn(self.configuration.watch(), "configuration")
 
+    async def _serve_graphs(self) -> None:
+        catalog = self.graphs.catalog
+        await catalog.load()
+        catalog.environment = self.configuration.environment.lookup
+        host = ServerGraphHost(self.cage, self.system_tasks, self.configuration.secrets.lookup)
+        self.engine.serve_graphs(host, self.settings.cached_workflows)
+
     async def stop(self) -> None:
+        """Stop the engine. Polls that wait should have been released before (`release_pollers`)."""
         self.stopping.set()
         await self.gateway.release()
+        await self.system_tasks.aclose()
+        await self.cage.__aexit__(None, None, None)
+
+    def release_pollers(self) -> None:
+        """Answer all polls that wait, now."""
+        self.stopping.set()
+        self.graphs.queues.release_pollers()

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from tenuto.system_tasks.settings import HttpSettings, SystemTaskSettings
+
 PREFIX = "TENUTO_"
 
 
@@ -46,6 +48,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds that a token is good for. Clients renew theirs after 45 minutes."""
     admin_key: str = ""
     """`id:secret` of an access key with the role ADMIN that needs not be created; with it the server is never open."""
+    cached_workflows: Annotated[int, Meta(ge=1)] = 10_000
+    """How many open executions are kept in memory; the others are read when something happens to them."""
     shutdown_grace: Annotated[float, Meta(ge=0)] = 10.0
     """Seconds that requests may go on when the server stops."""
     log_format: Literal["text", "json"] = "text"
@@ -71,6 +75,11 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], config: 
 def public_settings(settings: Settings) -> dict[str, Any]:
     """The settings that may be shown."""
     return {name: value for name, value in msgspec.structs.asdict(settings).items() if name not in SECRET}
+
+
+def system_task_settings(settings: Settings) -> SystemTaskSettings:
+    """What the settings say about system tasks."""
+    return SystemTaskSettings(http=HttpSettings(allow=tuple(settings.http_allow), deny=tuple(settings.http_deny)))
 
 
 def _from_file(path: str) -> dict[str, Any]:

@@ -2,20 +2,29 @@
 
 from tenuto.server.routes import (
     applications,
+    bulk,
     environment,
     gateway_auth,
     health,
     integrations,
+    metadata,
     prompts,
     roles,
     schemas,
     secrets,
     tags,
+    tasks,
     token,
     users,
+    workflows,
 )
 
 FAMILIES = [
+    tasks.tasks,
+    workflows.workflows,
+    bulk.bulk,
+    metadata.metadata,
+    metadata.task_metadata,
     health.family,
     health.admin,
     token.token,

@@ -1,0 +1,1 @@
+"""JSONPath in the dialect of Java's Jayway library, which Conductor's definitions are written in."""

@@ -1,0 +1,69 @@
+"""`${workflow.secrets.NAME}`: put into the copy of an input that is handed out, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from tenuto.graph.expressions import as_text
+from tenuto.graph.json_path.evaluation import Search, TooMuchWork
+from tenuto.graph.json_path.missing import MISSING
+from tenuto.graph.json_path.syntax import Name, Path
+from tenuto.graph.templates import Expression, template_of
+from tenuto.model.json_values import Json, decode_json
+
+Lookup = Callable[[str], str | None]
+
+
+def resolve_secrets(value: Json, template: Json, lookup: Lookup) -> Json:
+    """`value`, to which `template` was evaluated, with its secrets put in.
+
+    Only where the template names a secret: data may hold such a text as well, and must not become one. A secret that
+    there is none of is null, and nothing within a text. One whose value is JSON can be followed by a path."""
+    if isinstance(template, str):
+        if not isinstance(value, str) or "${" not in value or not template_of(template).secret:
+            return value
+        return _resolved(value, lookup)
+    if isinstance(template, dict) and isinstance(value, dict):
+        return {key: resolve_secrets(item, template.get(key), lookup) for key, item in value.items()}
+    if isinstance(template, list) and isinstance(value, list):
+        return [resolve_secrets(item, each, lookup) for item, each in zip(value, template, strict=True)]
+    return value
+
+
+def names_secrets(template: Json) -> bool:
+    """Does a template name any secret?"""
+    if isinstance(template, str):
+        return "${" in template and template_of(template).secret
+    if isinstance(template, dict):
+        return any(names_secrets(item) for item in template.values())
+    return isinstance(template, list) and any(names_secrets(item) for item in template)
+
+
+def _resolved(text: str, lookup: Lookup) -> Json:
+    parts = template_of(text).parts
+    if len(parts) == 1 and isinstance(parts[0], Expression):
+        return _secret(parts[0], lookup)
+    pieces: list[str] = []
+    for part in parts:
+        value = part if isinstance(part, str) else _secret(part, lookup)
+        pieces.append("" if value is None else as_text(value))
+    return "".join(pieces)
+
+
+def _secret(expression: Expression, lookup: Lookup) -> Json:
+    path = expression.path
+    if path is None or not expression.secret:
+        return expression.source
+    name = path.selectors[2] if len(path.selectors) > 2 else None
+    secret = lookup(name.name) if isinstance(name, Name) else None
+    if secret is None or (len(path.selectors) == 3 and not path.function):
+        return secret
+    try:
+        document = decode_json(secret.encode())
+        rest = Path("@", path.selectors[3:], path.function, path.definite)
+        found = Search(lambda name: MISSING).value(rest, document)
+    except (msgspec.DecodeError, RecursionError, TooMuchWork):
+        return None
+    return None if found is MISSING else found

@@ -1,0 +1,63 @@
+"""What graphs need of the world outside: scripts in the cage, system tasks, secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tenuto.cage.cage import Cage
+from tenuto.cage.errors import CageUnavailable, ScriptError, ScriptTimeout
+from tenuto.engine.graph_host import ScriptFailed
+from tenuto.graph.effects import Evaluate
+from tenuto.graph.expressions import resolve_secrets
+from tenuto.model.json_values import Json
+from tenuto.model.system_tasks import SystemTask, SystemTaskResult
+from tenuto.system_tasks.registry import SystemTasks
+
+#: In a text that could not hold a secret, there is nothing to resolve.
+MARK = "workflow.secrets."
+
+
+class ServerGraphHost:
+    """Implements `tenuto.engine.graph_host.GraphHost`."""
+
+    def __init__(self, cage: Cage, system_tasks: SystemTasks, secret: Callable[[str], str | None]) -> None:
+        self._cage = cage
+        self._system_tasks = system_tasks
+        self._secret = secret
+        self.types = system_tasks.types
+
+    async def run(self, task: SystemTask) -> SystemTaskResult:
+        return await self._system_tasks.run(task)
+
+    async def evaluate(self, request: Evaluate) -> Json:
+        try:
+            if request.language == "jq":
+                return await self._cage.jq(request.script, request.value)
+            return await self._cage.javascript(request.script, request.value, body=request.body)
+        except ScriptTimeout as error:
+            raise ScriptFailed(str(error), fatal=False) from None
+        except ScriptError as error:
+            raise ScriptFailed(str(error)) from None
+        except CageUnavailable as error:
+            raise ScriptFailed(str(error), fatal=False) from None
+
+    def with_secrets(self, input: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
+        if not _mentions_secrets(input):
+            return input, frozenset()
+        used: set[str] = set()
+
+        def look_up(name: str) -> str | None:
+            value = self._secret(name)
+            if value:
+                used.add(value)
+            return value
+
+        return resolve_secrets(input, look_up), frozenset(used)
+
+
+def _mentions_secrets(value: Json) -> bool:
+    if isinstance(value, str):
+        return MARK in value
+    if isinstance(value, dict):
+        return any(_mentions_secrets(item) for item in value.values())
+    return isinstance(value, list) and any(_mentions_secrets(item) for item in value)
