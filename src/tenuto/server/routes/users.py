@@ -272,8 +272,9 @@ def _user_view(call: Call, user: User) -> dict[str, Any]:
         "name": user.name,
         "roles": [_directory(call).role_view(role) for role in user.roles],
         "groups": [_group_view(call, group) for name in user.groups if (group := groups.get(name)) is not None],
-        "applicationUser": user.id.startswith(APPLICATION_USER),
         "contactInformation": user.contact_information,
+        # Clients warn of this field whenever they see it.
+        **({"applicationUser": True} if user.id.startswith(APPLICATION_USER) else {}),
     }
 
 
