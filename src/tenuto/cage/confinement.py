@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tenuto.cage.limits import CageLimits
@@ -32,6 +33,7 @@ def confine(limits: CageLimits) -> None:
         return
     time.tzset()
     os.chdir("/")
+    _close_inherited()
     _silence_stderr()
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, 0)
@@ -48,6 +50,14 @@ def allow_cpu(seconds: float) -> None:
         soft = math.ceil(time.process_time() + seconds) + CPU_GRACE
         if hard == resource.RLIM_INFINITY or soft < hard:
             resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def _close_inherited() -> None:
+    """Close what the parent had open: uvloop leaves some of it to its children."""
+    for descriptor in [int(name) for name in os.listdir("/dev/fd")]:
+        if descriptor > 2:
+            with suppress(OSError):  # the one that the list was read from
+                os.close(descriptor)
 
 
 def _silence_stderr() -> None:

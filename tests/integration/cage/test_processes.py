@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tenuto.cage.cage import Cage, CageLimits, CageUnavailable, ScriptLimit
 
@@ -125,6 +126,18 @@ async def test_no_helper_is_started_before_it_is_needed() -> None:
         await cage.javascript("1", {})
         await cage.jq("1", {})
         assert len(helpers_of(os.getpid())) == 1
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_helper_holds_nothing_that_its_parent_has_open(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def descriptors() -> list[str]:
+        async with Cage() as cage:
+            await cage.javascript("1", {})
+            (helper,) = helpers_of(os.getpid())
+            return sorted(os.listdir(f"/proc/{helper}/fd"))
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(descriptors()) == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize("executable", ["/bin/false", "/nowhere/python"])
