@@ -1,8 +1,8 @@
 """`${...}` in definitions: what a template comes to while a workflow runs.
 
-`${workflow.input.x}` and `${reference.output.y}` are JSONPaths into what a scope has under those names. What is not there
-is null. Secrets are left as they are written: they are resolved only in the copy that is handed out (graph.secrets).
-Values are shared with the scope, not copied.
+`${workflow.input.x}` and `${reference.output.y}` are JSONPaths into what a scope has under those names. What is not
+there is null. Secrets are left as they are written: they are resolved only in the copy that is handed out
+(graph.secrets). Values are shared with the scope, not copied.
 """
 
 from __future__ import annotations

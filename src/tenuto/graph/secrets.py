@@ -10,7 +10,7 @@ from tenuto.graph.expressions import as_text
 from tenuto.graph.json_path.evaluation import Search, TooMuchWork
 from tenuto.graph.json_path.missing import MISSING
 from tenuto.graph.json_path.syntax import Name, Path
-from tenuto.graph.templates import Expression, template_of
+from tenuto.graph.templates import Expression, Part, template_of
 from tenuto.model.json_values import Json, decode_json
 
 Lookup = Callable[[str], str | None]
@@ -24,10 +24,10 @@ def resolve_secrets(value: Json, template: Json, lookup: Lookup) -> Json:
     if isinstance(template, str):
         if not isinstance(value, str) or "${" not in value or not template_of(template).secret:
             return value
-        return _resolved(value, lookup)
+        return _resolved(value, template_of(template).parts, lookup)
     if isinstance(template, dict) and isinstance(value, dict):
         return {key: resolve_secrets(item, template.get(key), lookup) for key, item in value.items()}
-    if isinstance(template, list) and isinstance(value, list):
+    if isinstance(template, list) and isinstance(value, list) and len(template) == len(value):
         return [resolve_secrets(item, each, lookup) for item, each in zip(value, template, strict=True)]
     return value
 
@@ -41,15 +41,23 @@ def names_secrets(template: Json) -> bool:
     return isinstance(template, list) and any(names_secrets(item) for item in template)
 
 
-def _resolved(text: str, lookup: Lookup) -> Json:
+def _resolved(text: str, written: tuple[Part, ...], lookup: Lookup) -> Json:
     parts = template_of(text).parts
     if len(parts) == 1 and isinstance(parts[0], Expression):
-        return _secret(parts[0], lookup)
+        return _value(parts[0], written, lookup)
     pieces: list[str] = []
     for part in parts:
-        value = part if isinstance(part, str) else _secret(part, lookup)
+        value = part if isinstance(part, str) else _value(part, written, lookup)
         pieces.append("" if value is None else as_text(value))
     return "".join(pieces)
+
+
+def _value(expression: Expression, written: tuple[Part, ...], lookup: Lookup) -> Json:
+    meant = any(
+        isinstance(part, Expression) and part.secret and (part.nested or part.source == expression.source)
+        for part in written
+    )
+    return _secret(expression, lookup) if meant else expression.source
 
 
 def _secret(expression: Expression, lookup: Lookup) -> Json:

@@ -27,7 +27,7 @@ def compare(left: Json, operator: str, right: Json) -> bool:
         case "empty":
             return isinstance(left, list | dict | str) and (len(left) == 0) is right
     if operator in SETS:
-        return isinstance(right, list) and left is not MISSING and SETS[operator](left, right)
+        return isinstance(right, list) and left is not MISSING and bool(SETS[operator](left, right))
     return _ordered(left, operator, right)
 
 
@@ -57,7 +57,7 @@ def _equal(left: Json, right: Json) -> bool:
         left, right = right, left
     if isinstance(left, str) and is_number(right):
         try:
-            return float(left) == right
+            return bool(float(left) == right)
         except ValueError:
             return False
     return _same(left, right)
@@ -66,7 +66,9 @@ def _equal(left: Json, right: Json) -> bool:
 def _same(left: Json, right: Json) -> bool:
     if left is MISSING or right is MISSING:
         return left is right
-    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+    if isinstance(left, bool) != isinstance(right, bool):
+        return False
+    return bool(left == right)
 
 
 def _is_in(value: Json, values: list[Json]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tenuto.graph.json_path import functions, syntax as s
+from tenuto.graph.json_path import functions
+from tenuto.graph.json_path import syntax as s
 from tenuto.graph.json_path.comparison import SETS, compare
 from tenuto.graph.json_path.missing import MISSING
 from tenuto.model.json_values import Json
