@@ -102,7 +102,7 @@ async def test_subscriptions_survive_the_server(tmp_path: Path) -> None:
 async def test_nobody_listens(scheme: str) -> None:
     async with buses_at(free_port(), timeout=0.3) as buses:
         subscription = buses.subscribe(f"{scheme}:a", Received())
-        with pytest.raises(BusError, match="no connection within 0.3 s"):
+        with pytest.raises(BusError, match="no connection within"):
             await buses.publish(f"{scheme}:a", Message("one", b""))
         assert subscription.failure is not None
         await subscription.aclose()

@@ -18,8 +18,6 @@ from tenuto.system_tasks.settings import BusSettings
 
 #: Messages that a subscription takes at a time.
 _PREFETCH = 32
-#: Seconds between looks at whether the broker still has our consumer: it may drop one without a word to the client.
-_LOOK = 5.0
 
 
 class AmqpBus:
@@ -71,11 +69,12 @@ class AmqpBus:
                 connection, channel = await self._open()
             try:
                 async with asyncio.timeout(self._settings.timeout):
+                    lost = await _loss(channel)
                     await channel.set_qos(prefetch_count=_PREFETCH)
                     queue = await _queue_to_consume(channel, where)
                     await queue.consume(deliver)
                 connected()
-                await _until_closed(channel, where, queue)
+                await lost.wait()
             finally:
                 await connection.close()
 
@@ -89,11 +88,13 @@ class AmqpBus:
         return connection, await connection.channel(publisher_confirms=True, on_return_raises=True)
 
 
-async def _until_closed(channel: AbstractChannel, where: AmqpDestination, queue: AbstractQueue) -> None:
-    """Returns or raises once nothing can come any more: the channel is closed, or the queue is gone."""
-    while not channel.is_closed:
-        await asyncio.sleep(_LOOK)
-        await channel.declare_queue(queue.name, passive=True)
+async def _loss(channel: AbstractChannel) -> asyncio.Event:
+    """Set once nothing can come through `channel` any more: it was closed, or the broker has dropped its consumer, as it
+    does when somebody deletes the queue."""
+    lost = asyncio.Event()
+    channel.close_callbacks.add(lambda *_: lost.set())
+    (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: lost.set())
+    return lost
 
 
 async def _queue(channel: AbstractChannel, where: AmqpDestination) -> AbstractQueue:

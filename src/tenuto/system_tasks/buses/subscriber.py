@@ -27,6 +27,7 @@ class Subscriber:
         self.failure: str | None = f"not connected to {source} yet"
         self._source = source
         self._consume = consume
+        self._closing = False
         self._ready = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name=f"subscription to {source}")
 
@@ -34,8 +35,10 @@ class Subscriber:
         await self._ready.wait()
 
     async def aclose(self) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        self._closing = True
+        while not self._task.done():  # brokers' clients may swallow a cancellation
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=0.5)
 
     def _connected(self) -> None:
         self.failure = None
@@ -43,7 +46,7 @@ class Subscriber:
 
     async def _run(self) -> None:
         delay = _FIRST_DELAY
-        while True:
+        while not self._closing:
             began = time.monotonic()
             try:
                 await self._consume(self._connected)
