@@ -8,7 +8,7 @@ from tenuto.cage.cage import Cage
 from tenuto.cage.errors import CageUnavailable, ScriptError, ScriptTimeout
 from tenuto.engine.graph_host import ScriptFailed
 from tenuto.graph.effects import Evaluate
-from tenuto.graph.expressions import resolve_secrets
+from tenuto.graph.secrets import resolve_secrets
 from tenuto.model.json_values import Json
 from tenuto.model.system_tasks import SystemTask, SystemTaskResult
 from tenuto.system_tasks.registry import SystemTasks
