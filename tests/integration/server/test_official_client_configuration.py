@@ -29,6 +29,9 @@ from tests.integration.server.conftest import Served
 
 T = TypeVar("T")
 
+# The client calls its own deprecated properties.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")
+
 
 @pytest.fixture(autouse=True)
 def plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
