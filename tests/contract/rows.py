@@ -11,7 +11,9 @@ from tenuto.store.protocol import (
     ExecutionRow,
     HistoryRow,
     Store,
+    TaskIndexRow,
     TaskRow,
+    WorkflowIndexRow,
 )
 
 ALL = range(PARTITIONS)
@@ -67,3 +69,34 @@ class Engine:
 
     async def commit(self, **rows: Any) -> None:
         await self.store.commit(Commit(epochs={P: self.epochs[P]}, **rows))
+
+
+def workflow_entry(run_id: str, workflow_id: str = "order", **columns: Any) -> WorkflowIndexRow:
+    defaults: dict[str, Any] = {
+        "partition": P,
+        "workflow_id": workflow_id,
+        "run_id": run_id,
+        "workflow_type": "Order",
+        "version": 1,
+        "status": "RUNNING",
+        "start_time": 100,
+        "update_time": 100,
+    }
+    return WorkflowIndexRow(**(defaults | columns))
+
+
+def task_entry(task_id: str, run_id: str = "r1", workflow_id: str = "order", **columns: Any) -> TaskIndexRow:
+    defaults: dict[str, Any] = {
+        "partition": P,
+        "task_id": task_id,
+        "workflow_id": workflow_id,
+        "run_id": run_id,
+        "workflow_type": "Order",
+        "task_type": "charge",
+        "task_def_name": "charge",
+        "reference_name": "charge_ref",
+        "status": "SCHEDULED",
+        "scheduled_time": 100,
+        "update_time": 100,
+    }
+    return TaskIndexRow(**(defaults | columns))

@@ -178,8 +178,14 @@ class SearchQuery(Struct, frozen=True, kw_only=True):
     """How many rows to give at most."""
 
 
+_MOST = 2**63 - 1
+
+
 def check_query(query: SearchQuery, searchable: Searchable) -> None:
-    """Raise `ValueError` for a field that can't be searched, or a value that is none of its type."""
+    """Raise `ValueError` for a field that can't be searched, a value that is none of its type, or a page that can't
+    be."""
+    if not (0 <= query.start <= _MOST and 0 <= query.size <= _MOST):
+        raise ValueError(f"start and size are 0 to {_MOST}, not {query.start} and {query.size}.")
     for field, _ in query.sort:
         _type_of(field, searchable)
     for condition in _leaves(query.condition):
