@@ -38,7 +38,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_until(text: str) -> int:
-    """Nanoseconds since the epoch of `yyyy-MM-dd HH:mm`, in UTC if no zone follows, or of the beginning of `yyyy-MM-dd`.
+    """Nanoseconds since the epoch of `yyyy-MM-dd HH:mm` (UTC without a zone), or of the beginning of `yyyy-MM-dd`.
 
     Raises ValueError."""
     match = _MOMENT.fullmatch(" ".join(text.split()))
