@@ -16,19 +16,24 @@ from tenuto.model.json_values import Json, decode_json
 Lookup = Callable[[str], str | None]
 
 
-def resolve_secrets(value: Json, template: Json, lookup: Lookup) -> Json:
-    """`value`, to which `template` was evaluated, with its secrets put in.
+def resolve_secrets(value: Json, lookup: Lookup, template: Json = MISSING) -> Json:
+    """`value` with its secrets put in: one that there is none of is null, and nothing within a text; one whose value is
+    JSON can be followed by a path.
 
-    Only where the template names a secret: data may hold such a text as well, and must not become one. A secret that
-    there is none of is null, and nothing within a text. One whose value is JSON can be followed by a path."""
+    With `template`, to which `value` was evaluated, only where that names a secret: data may hold such a text as well,
+    and must not become one."""
+    return _resolved(value, value if template is MISSING else template, lookup)
+
+
+def _resolved(value: Json, template: Json, lookup: Lookup) -> Json:
     if isinstance(template, str):
         if not isinstance(value, str) or "${" not in value or not template_of(template).secret:
             return value
-        return _resolved(value, template_of(template).parts, lookup)
+        return _text(value, template_of(template).parts, lookup)
     if isinstance(template, dict) and isinstance(value, dict):
-        return {key: resolve_secrets(item, template.get(key), lookup) for key, item in value.items()}
+        return {key: _resolved(item, template.get(key), lookup) for key, item in value.items()}
     if isinstance(template, list) and isinstance(value, list) and len(template) == len(value):
-        return [resolve_secrets(item, each, lookup) for item, each in zip(value, template, strict=True)]
+        return [_resolved(item, each, lookup) for item, each in zip(value, template, strict=True)]
     return value
 
 
@@ -41,7 +46,7 @@ def names_secrets(template: Json) -> bool:
     return isinstance(template, list) and any(names_secrets(item) for item in template)
 
 
-def _resolved(text: str, written: tuple[Part, ...], lookup: Lookup) -> Json:
+def _text(text: str, written: tuple[Part, ...], lookup: Lookup) -> Json:
     parts = template_of(text).parts
     if len(parts) == 1 and isinstance(parts[0], Expression):
         return _value(parts[0], written, lookup)
