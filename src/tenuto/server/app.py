@@ -17,6 +17,7 @@ from tenuto.server.errors import ApiError, bad_request, error_for, error_respons
 from tenuto.server.http import DISCARDED_BODIES, Call, ClientGone, discard, too_large
 from tenuto.server.identity.gate import HEADER
 from tenuto.server.routes import FAMILIES
+from tenuto.server.routes.docs import docs_family
 from tenuto.server.routing import Family, Route, RouteTable
 from tenuto.server.services import Services
 
@@ -27,8 +28,9 @@ NO_ROUTE = "none"
 
 
 def build_app(services: Services, families: Iterable[Family] = FAMILIES) -> App:
-    """The application with all its routes."""
-    return App(services, RouteTable(families))
+    """The application with all its routes, and those that describe them."""
+    families = list(families)
+    return App(services, RouteTable([*families, docs_family(families)]))
 
 
 class App:

@@ -9,9 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.conductor import Conductor
+from tenuto.engine.clock import Clock
 from tenuto.server.run import bound_socket, listening, opened, url_of
 from tenuto.server.services import Services
 from tenuto.server.settings import Settings
+from tenuto.testing.clock import ManualClock
 
 
 class Served:
@@ -24,9 +27,9 @@ class Served:
 
 
 @asynccontextmanager
-async def served(settings: Settings) -> AsyncIterator[Served]:
+async def served(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Served]:
     with bound_socket(settings.host, settings.port) as listener:
-        async with opened(settings) as services, listening(services, listener):
+        async with opened(settings, clock) as services, listening(services, listener):
             url = url_of(listener)
             async with httpx.AsyncClient(base_url=f"{url}/api", timeout=20) as client:
                 yield Served(services, url, client)
@@ -41,6 +44,20 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def server(db: str) -> AsyncIterator[Served]:
     async with served(Settings(db=db, port=0)) as running:
         yield running
+
+
+@pytest.fixture
+def conductor(server: Served) -> Conductor:
+    """A server by its REST API, in real time."""
+    return Conductor(server.services, server.client)
+
+
+@pytest.fixture
+async def timed(db: str) -> AsyncIterator[Conductor]:
+    """A server by its REST API, whose time passes only by `advance`."""
+    clock = ManualClock()
+    async with served(Settings(db=db, port=0), clock) as running:
+        yield Conductor(running.services, running.client, clock)
 
 
 ServerMaker = Callable[..., AbstractAsyncContextManager[Served]]
