@@ -30,7 +30,7 @@ async def correlated(
     if not closed:
         conditions.append(OPEN)
     await services.graphs.recorded()
-    query = SearchQuery(And(tuple(conditions)), sort=[("start_time", True)], start=0, size=5 * LIMIT)
+    query = SearchQuery(condition=And(tuple(conditions)), sort=[("start_time", True)], start=0, size=5 * LIMIT)
     rows = (await services.store.search_workflows(query)).rows
     answer: dict[str, list[Json]] = {key: [] for key in correlation_ids}
     for row in rows:
@@ -52,5 +52,5 @@ async def running_ids(
     if end_time:
         conditions.append(Compare("start_time", "<=", end_time * 1_000_000))
     await services.graphs.recorded()
-    query = SearchQuery(And(tuple(conditions)), sort=[("start_time", True)], start=0, size=5 * LIMIT)
+    query = SearchQuery(condition=And(tuple(conditions)), sort=[("start_time", True)], start=0, size=5 * LIMIT)
     return [row.workflow_id for row in (await services.store.search_workflows(query)).rows]

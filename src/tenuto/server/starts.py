@@ -113,7 +113,7 @@ async def _latest(services: Services, body: GraphStart) -> tuple[int, bool] | No
             Compare("idempotency_key", "=", body.idempotency_key),
         )
     )
-    found = await services.store.search_workflows(SearchQuery(condition, sort=[("start_time", True)], start=0, size=1))
+    found = await services.store.search_workflows(SearchQuery(condition=condition, sort=[("start_time", True)], start=0, size=1))
     if not found.rows:
         return None
     row = found.rows[0]
