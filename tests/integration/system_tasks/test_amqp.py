@@ -89,7 +89,7 @@ async def test_queues_and_exchanges(tmp_path: Path) -> None:
             assert subscription.failure is None
             await stack.aclose()
             async with asyncio.timeout(10):
-                while subscription.failure is None:
+                while subscription.failure is None:  # noqa: ASYNC110 - it is not an event
                     await asyncio.sleep(0.02)
             await subscription.aclose()
 

@@ -89,8 +89,8 @@ class AmqpBus:
 
 
 async def _loss(channel: AbstractChannel) -> asyncio.Event:
-    """Set once nothing can come through `channel` any more: it was closed, or the broker has dropped its consumer, as it
-    does when somebody deletes the queue."""
+    """Set once nothing can come through `channel` any more: it was closed, or the broker has dropped its consumer, as
+    it does when somebody deletes the queue."""
     lost = asyncio.Event()
     channel.close_callbacks.add(lambda *_: lost.set())
     (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: lost.set())

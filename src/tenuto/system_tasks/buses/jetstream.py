@@ -23,7 +23,7 @@ from tenuto.system_tasks.buses.subscriber import Subscriber, redelivery_delay, t
 from tenuto.system_tasks.settings import BusSettings
 
 _BATCH = 32
-#: Seconds that one request for messages waits at the server. One that a dying server took with it is missed for so long.
+#: Seconds that one request for messages waits at the server, and at most for a server that died meanwhile.
 _FETCH = 2.0
 
 
