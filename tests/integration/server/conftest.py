@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.conductor import Conductor
 from tenuto.engine.clock import Clock
 from tenuto.server.run import bound_socket, listening, opened, url_of
 from tenuto.server.services import Services
 from tenuto.server.settings import Settings
 from tenuto.testing.clock import ManualClock
+from tests.support.conductor import Conductor
 
 
 class Served:
