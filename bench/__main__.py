@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench import conductor
 from bench.peers.runner import run_dbos
 
 Result = dict[str, Any]
@@ -128,7 +129,7 @@ def own_lines(workdir: Path, quick: bool) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller scales, for a first look")
-    parser.add_argument("--only", help="workloads to compare, such as w1,w3")
+    parser.add_argument("--only", help="workloads to compare, such as w1,w3,server")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file too")
     options = parser.parse_args()
     chosen = [line for line in LINES if options.only is None or line.workload in options.only.split(",")]
@@ -144,6 +145,8 @@ def main() -> None:
         ]
         if options.only is None:
             text += ["", *own_lines(workdir, options.quick)]
+        if options.only is None or "server" in options.only.split(","):
+            text += ["", *conductor.lines(workdir, options.quick)]
     print("\n".join(text))
     if options.markdown:
         options.markdown.write_text("\n".join(text) + "\n")

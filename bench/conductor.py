@@ -1,0 +1,137 @@
+"""The benchmark of the server: `tenuto server` in one process, its clients in another, HTTP over loopback, batch
+polling, SQLite with full durability. Beside it, in the same run, a bare Starlette handler on uvicorn.
+
+What the published figure for Conductor on PostgreSQL is, and what must come out here: docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Result = dict[str, float]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def process(command: list[str], port: int, ready: str) -> Iterator[int]:
+    """A server process that answers at `ready`; gives its pid."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        try:
+            _wait(f"http://127.0.0.1:{port}{ready}")
+            yield running.pid
+        finally:
+            running.terminate()
+            running.wait(20)
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+@contextmanager
+def tenuto_server(workdir: Path) -> Iterator[tuple[int, int]]:
+    """Port and pid of a server on a new file."""
+    port = free_port()
+    db = workdir / f"server-{port}.db"
+    command = [sys.executable, "-m", "tenuto", "server", "--db", f"sqlite:///{db}", "--port", str(port)]
+    with process(command, port, "/health") as pid:
+        yield port, pid
+
+
+@contextmanager
+def bare_server() -> Iterator[int]:
+    """Port of the bare handler."""
+    port = free_port()
+    with process([sys.executable, "-m", "bench.conductor", str(port)], port, "/poll"):
+        yield port
+
+
+def clients(port: int, workload: str, scale: int) -> Result:
+    """What a client process measured."""
+    command = [sys.executable, "-m", "bench.conductor_clients", str(port), workload, str(scale)]
+    result: Result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return result
+
+
+def cpu_seconds(pid: int) -> float:
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def lines(workdir: Path, quick: bool) -> list[str]:
+    """The rows of the table."""
+    count = 500 if quick else 5_000
+    with tenuto_server(workdir) as (port, pid):
+        clients(port, "throughput", 50)
+        before = cpu_seconds(pid)
+        throughput = clients(port, "throughput", count)
+        cpu = (cpu_seconds(pid) - before) / count
+        latency = clients(port, "latency", 100 if quick else 500)
+        endpoints = clients(port, "endpoints", count)
+    with bare_server() as port:
+        bare = clients(port, "bare", count)
+    polls = endpoints["polls_per_second"] / bare["polls_per_second"]
+    updates = endpoints["updates_per_second"] / bare["updates_per_second"]
+    return [
+        "| Server | Tenuto | beside it | ratio | goal |",
+        "|---|--:|--:|--:|---|",
+        f"| Workflows of 5 SIMPLE tasks | {throughput['workflows_per_second']:.0f} 1/s | | | >= 150, aim 600 1/s |",
+        f"| CPU a workflow: server; clients | {cpu * 1e3:.2f} ms; "
+        f"{throughput['client_cpu_seconds'] / count * 1e3:.2f} ms | | | |",
+        f"| Update to next task at a waiting poller, p50 | {latency['p50_seconds'] * 1e3:.2f} ms | | | <= 5, aim 2 |",
+        f"| the same, p99 | {latency['p99_seconds'] * 1e3:.2f} ms | | | |",
+        f"| Empty polls | {endpoints['polls_per_second']:.0f} 1/s | bare handler {bare['polls_per_second']:.0f} 1/s "
+        f"| {polls:.2f}x | >= 0.5x |",
+        f"| Updates that end a task and a workflow | {endpoints['updates_per_second']:.0f} 1/s | "
+        f"bare handler {bare['updates_per_second']:.0f} 1/s | {updates:.2f}x | >= 0.5x |",
+    ]
+
+
+async def _poll(request: Request) -> Response:
+    return JSONResponse([])
+
+
+async def _update(request: Request) -> Response:
+    await request.json()
+    return Response(b"x" * 36, media_type="text/plain")
+
+
+def _serve(port: int) -> None:
+    import uvicorn
+
+    app = Starlette(routes=[Route("/poll", _poll), Route("/update", _update, methods=["POST"])])
+    uvicorn.run(app, port=port, http="httptools", log_level="error", access_log=False)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))
