@@ -19,6 +19,7 @@ class Batch:
 
     __slots__ = (
         "answers",
+        "deleted_documents",
         "documents",
         "effects",
         "failed",
@@ -36,6 +37,7 @@ class Batch:
         self.received: list[int] = []
         self.answers: list[tuple[str, bytes, int]] = []
         self.documents: list[Document] = []
+        self.deleted_documents: list[tuple[str, str]] = []
         self.tasks: list[TaskRow] = []
         self.tasks_done: list[TaskRow] = []
         #: To be called, in order, once the commit is durable.
@@ -55,6 +57,7 @@ class Batch:
             or self.tasks
             or self.tasks_done
             or self.documents
+            or self.deleted_documents
         )
 
     def add(self, resident: Resident) -> None:
@@ -71,6 +74,7 @@ class Batch:
             tasks=self.tasks,
             tasks_done=self.tasks_done,
             documents=self.documents,
+            deleted_documents=self.deleted_documents,
         )
         partitions: set[int] = {task.partition for task in self.tasks}
         partitions.update(task.partition for task in self.tasks_done)
@@ -80,7 +84,7 @@ class Batch:
         if self.received or self.answers:
             # They belong to no execution that changed; any one of our epochs proves that we still own something.
             partitions.add(next(iter(epochs), 0) if not partitions else next(iter(partitions)))
-        if not partitions and not self.sent and not self.documents:
+        if not partitions and not self.sent and not self.documents and not self.deleted_documents:
             return None
         commit.epochs = {partition: epochs.get(partition, -1) for partition in partitions}
         return commit

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
@@ -199,10 +199,11 @@ class Graphs:
         answer = await self.engine.submit(msg.Message(ExecutionRef(workflow_id), update), then=poll)
         return answer, await pollers[0].future if pollers else []
 
-    def write(self, documents: list[Document]) -> asyncio.Future[None]:
-        """Write documents with the current batch."""
+    def write(self, documents: Sequence[Document], deleted: Sequence[tuple[str, str]] = ()) -> asyncio.Future[None]:
+        """Write documents with the current batch, and delete others: (collection, key) pairs."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.engine.batch.documents += documents
+        self.engine.batch.deleted_documents += deleted
         self.after_commit(future, None)
         return future
 

@@ -85,6 +85,8 @@ class GraphSkip(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_
 
 class GraphSetVariables(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_variables"):
     variables: dict[str, Json]
+    append_lists: bool = False
+    """A list is put behind the one that is there."""
 
 
 class GraphResetCallbacks(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_reset_callbacks"):

@@ -36,8 +36,11 @@ class StartWorkflowRequest(Struct, rename="camel", kw_only=True):
     idempotency_strategy: Literal["FAIL", "RETURN_EXISTING", "FAIL_ON_RUNNING"] | None = None
 
 
-async def start(services: Services, request: StartWorkflowRequest, caused_by: str = "") -> str:
-    """Start an execution; returns its id once the start is on record. Raises ApiError."""
+async def start(
+    services: Services, request: StartWorkflowRequest, caused_by: str = "", workflow_id: str | None = None
+) -> str:
+    """Start an execution; returns its id once the start is on record. With a `workflow_id` there is one of that id
+    afterwards, however often it is started; an idempotency key outranks it. Raises ApiError."""
     definition, snapshot = await _definition(services, request)
     if request.external_input_payload_storage_path:
         raise bad_request("externalInputPayloadStoragePath is not supported: send the input itself")
@@ -56,6 +59,10 @@ async def start(services: Services, request: StartWorkflowRequest, caused_by: st
     )
     if body.idempotency_key:
         return await _start_once(services, body, request.idempotency_strategy or "FAIL")
+    if workflow_id is not None:
+        body.existing_is_fine = True
+        check(await services.gateway.request(ExecutionRef(workflow_id), body))
+        return workflow_id
     workflow_id = services.new_id()
     check(await services.engine.submit(msg.Message(ExecutionRef(workflow_id), body), new=True))
     return workflow_id
@@ -113,7 +120,9 @@ async def _latest(services: Services, body: GraphStart) -> tuple[int, bool] | No
             Compare("idempotency_key", "=", body.idempotency_key),
         )
     )
-    found = await services.store.search_workflows(SearchQuery(condition=condition, sort=[("start_time", True)], start=0, size=1))
+    found = await services.store.search_workflows(
+        SearchQuery(condition=condition, sort=[("start_time", True)], start=0, size=1)
+    )
     if not found.rows:
         return None
     row = found.rows[0]
