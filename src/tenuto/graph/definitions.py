@@ -5,16 +5,25 @@ Durations are seconds unless the name says otherwise. Instances are never change
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
 
-from tenuto.model.json_values import Json
+from tenuto.graph.checks.problem import under
+from tenuto.model.json_values import Json, decode_json, encode_json, is_nested_deeper
 from tenuto.model.lenient import convert_leniently
 
 T = TypeVar("T")
+
+T = TypeVar("T")
+
+_STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]")
+
+#: How deep a definition may be nested.
+DEPTH = 100
 
 Seconds = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
@@ -69,7 +78,8 @@ class InputExpression(Struct, kw_only=True, rename="camel", omit_defaults=True):
 
 
 class TaskDef(Auditable, kw_only=True, rename="camel", omit_defaults=True):
-    name: str
+    name: str = ""
+    """May be missing only where it stands inside of a workflow's task."""
     description: str | None = None
     retry_count: Annotated[int, Meta(ge=0)] = 3
     timeout_seconds: Seconds = 0
@@ -218,11 +228,43 @@ def decode_workflow_task(data: Json) -> WorkflowTask:
 def _decode(data: Json, kind: type[T], what: str) -> T:
     if not isinstance(data, dict):
         raise DefinitionError("", f"{what} must be an object")
+    if is_nested_deeper(data, DEPTH):
+        raise DefinitionError("", f"{what} may be nested {DEPTH} deep")
     try:
         return convert_leniently(data, kind)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        raise DefinitionError(path.removesuffix("`").removeprefix("."), message) from None
+        problem = str(error)
+    raise DefinitionError(_path(problem, data, kind), problem.partition(" - at `$")[0])
+
+
+def _problem(data: Json, kind: type[Any]) -> str:
+    try:
+        convert_leniently(data, kind)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return ""
+
+
+def _path(problem: str, data: Json, kind: type[Any]) -> str:
+    """Where the problem is. msgspec doesn't tell the keys of maps: they are found by leaving out half of them."""
+    place = copied = decode_json(encode_json(data))
+    path = ""
+    for name, index in _STEP.findall(problem.partition(" - at `$")[2]):
+        if name:
+            place, path = place[name], under(path, name)
+        elif index != "...":
+            place, path = place[int(index)], f"{path}[{index}]"
+        else:
+            entries = list(place.items())
+            while len(entries) > 1:
+                half = len(entries) // 2
+                place.clear()
+                place.update(entries[:half])
+                entries = entries[:half] if _problem(copied, kind) == problem else entries[half:]
+            place.clear()
+            place.update(entries)
+            place, path = entries[0][1], under(path, entries[0][0])
+    return path
 
 
 def to_json(definition: Struct) -> dict[str, Json]:

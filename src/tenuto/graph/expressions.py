@@ -57,6 +57,8 @@ class _Evaluation:
 
     def _text(self, text: str) -> Json:
         template = template_of(text)
+        if template.too_deep:
+            raise ExpressionError(template.problem)
         if len(template.parts) == 1 and isinstance(template.parts[0], Expression):
             return self._expression(template.parts[0])
         return self._spliced(template)

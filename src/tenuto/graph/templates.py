@@ -23,6 +23,10 @@ class ExpressionError(Exception):
     """A template asks for more than is allowed: nesting, depth, size or work."""
 
 
+class _TooDeep(Exception):
+    """Expressions are nested too deep."""
+
+
 class Expression(Struct, frozen=True):
     """`${...}`. `inside` is what stands between the braces; `path` that as a path, unless expressions are nested in it
     or `problem` says why it is none. `quoted`: it stands within a quoted text of the expression around it."""
@@ -47,15 +51,16 @@ Part: TypeAlias = str | Expression
 
 
 class Template(Struct, frozen=True):
-    """A text as literal pieces and expressions. `unterminated`: the text of a `${` without its end, or empty."""
+    """A text as literal pieces and expressions. `problem` says what keeps it from being one. `secret`: it names one."""
 
     parts: tuple[Part, ...]
-    secret: bool
-    unterminated: str = ""
+    secret: bool = False
+    problem: str = ""
+    too_deep: bool = False
 
 
 def template_of(text: str) -> Template:
-    """A text taken apart. Raises ExpressionError if expressions are nested too deep."""
+    """A text taken apart. A `${` that does not end stands for itself."""
     return _cached(text) if len(text) <= _CACHED_LENGTH else _template(text)
 
 
@@ -80,9 +85,16 @@ def names_secret(path: Path) -> bool:
 
 
 def _template(text: str) -> Template:
+    try:
+        return _taken_apart(text)
+    except _TooDeep:
+        return Template((text,), problem=f"expressions may be nested {NESTING} deep", too_deep=True)
+
+
+def _taken_apart(text: str) -> Template:
     parts: list[Part] = []
     literal = ""
-    unterminated = ""
+    problem = ""
     at = 0
     while (start := text.find("${", at)) >= 0:
         if start > at and text[start - 1] == "$":
@@ -92,7 +104,7 @@ def _template(text: str) -> Template:
         literal += text[at:start]
         found = _expression(text, start, 1, quoted=False)
         if found is None:
-            unterminated = unterminated or text[start : start + 40]
+            problem = problem or f"{text[start : start + 40]!r} has no }} at its end"
             literal += "${"
             at = start + 2
             continue
@@ -105,13 +117,13 @@ def _template(text: str) -> Template:
     if literal:
         parts.append(literal)
     secret = any(isinstance(part, Expression) and part.secret for part in parts)
-    return Template(tuple(parts), secret, unterminated)
+    return Template(tuple(parts), secret, problem)
 
 
 def _expression(text: str, start: int, depth: int, *, quoted: bool) -> tuple[Expression, int] | None:
     """The expression that begins at `start`, and where it ends; None if it doesn't end."""
     if depth > NESTING:
-        raise ExpressionError(f"expressions may be nested {NESTING} deep: {text[start : start + 40]!r}")
+        raise _TooDeep
     inside: list[Part] = []
     at = literal = start + 2
     brackets, quote = 0, ""

@@ -30,6 +30,17 @@ def encode_json(value: Json) -> bytes:
     return _encoder.encode(value)
 
 
+def is_nested_deeper(value: Json, depth: int) -> bool:
+    """Are there more than `depth` objects and lists inside each other?"""
+    level: list[Json] = [value]
+    for _ in range(depth + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return False
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return True
+
+
 def _storable(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _storable(item) for key, item in value.items()}
