@@ -18,7 +18,7 @@ from tenuto.system_tasks.async_complete import completes_from_outside
 from tenuto.system_tasks.bad_input import BadInput
 from tenuto.system_tasks.http_request import HttpRequest, parse_request, request_keys
 from tenuto.system_tasks.http_response import ResponseBroken, ResponseTooLarge, described, read_body
-from tenuto.system_tasks.json_path import BadPath, is_definite, select
+from tenuto.system_tasks.json_path import BadPath, leads_to_one, select
 from tenuto.system_tasks.network import CheckedTransport
 from tenuto.system_tasks.settings import HttpSettings
 
@@ -110,7 +110,7 @@ def filtered(response: dict[str, Json], output_filter: str | None) -> Json:
         return response
     try:
         found = select(output_filter, response)
-        if is_definite(output_filter):
+        if leads_to_one(output_filter):
             return found[0] if found else None
     except BadPath as error:
         raise BadInput(f"outputFilter: {error}") from None

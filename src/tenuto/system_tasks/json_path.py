@@ -1,51 +1,48 @@
-"""JSONPath into a document that came from outside."""
+"""JSONPath into one document that came from outside, in the dialect of definitions."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-import jsonpath
+from msgspec.structs import replace
 
+from tenuto.graph.json_path.evaluation import Search, TooMuchWork
+from tenuto.graph.json_path.missing import MISSING
+from tenuto.graph.json_path.parser import BadPath as BadPath
+from tenuto.graph.json_path.parser import parse
+from tenuto.graph.json_path.syntax import Path
 from tenuto.model.json_values import Json
 
 
-class BadPath(Exception):
-    """The text is no JSONPath."""
+def select(path: str, document: Json) -> list[Json]:
+    """All values that `path` leads to. Raises BadPath, also for a path that would look at too many values."""
+
+    def root(name: str) -> Json:
+        return document.get(name, MISSING) if isinstance(document, dict) else MISSING
+
+    parsed = _parsed(path)
+    try:
+        # As a path from the current element it may begin with anything, also with `..`, an index or a wildcard.
+        found = Search(root).value(replace(parsed, root="@"), document)
+    except TooMuchWork as error:
+        raise BadPath(f"{path}: {error}") from None
+    if not _gives_one(parsed):
+        return list(found)
+    return [] if found is MISSING else [found]
 
 
-class _Environment(jsonpath.JSONPathEnvironment):
-    """Without regular expressions: one that backtracks for hours can't be interrupted."""
-
-    def setup_function_extensions(self) -> None:
-        super().setup_function_extensions()
-        del self.function_extensions["match"], self.function_extensions["search"]
-
-    def compare(self, left: object, operator: str, right: object) -> bool:
-        if operator == "=~":
-            raise BadPath("a JSONPath can't use regular expressions (=~) here")
-        return super().compare(left, operator, right)
-
-
-_environment = _Environment()
+def leads_to_one(path: str) -> bool:
+    """Whether the path gives one value at most, and not a list of all that it finds. Raises BadPath."""
+    return _gives_one(_parsed(path))
 
 
 @lru_cache(maxsize=1024)
-def _compiled(path: str) -> jsonpath.JSONPath | jsonpath.CompoundJSONPath:
-    return _environment.compile(path)
-
-
-def select(path: str, document: Json) -> list[Json]:
-    """All values that `path` leads to. Raises BadPath."""
+def _parsed(path: str) -> Path:
     try:
-        return _compiled(path).findall(document)
-    except jsonpath.JSONPathError as error:
-        raise BadPath(f"{path!r} is no usable JSONPath: {error}") from None
+        return parse(path)
+    except BadPath as error:
+        raise BadPath(f"{path[:200]!r}: {error}") from None
 
 
-def is_definite(path: str) -> bool:
-    """Whether the path leads to one place at most. Raises BadPath."""
-    try:
-        compiled = _compiled(path)
-    except jsonpath.JSONPathError as error:
-        raise BadPath(f"{path!r} is no usable JSONPath: {error}") from None
-    return isinstance(compiled, jsonpath.JSONPath) and compiled.singular_query()
+def _gives_one(path: Path) -> bool:
+    return path.definite or bool(path.function)
