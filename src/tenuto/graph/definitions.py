@@ -18,8 +18,6 @@ from tenuto.model.lenient import convert_leniently
 
 T = TypeVar("T")
 
-T = TypeVar("T")
-
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]")
 
 #: How deep a definition may be nested.
