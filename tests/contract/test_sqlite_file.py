@@ -11,12 +11,13 @@ import pytest
 
 from tenuto.model.errors import StoreError, StoreFormatError, StoreFullError
 from tenuto.model.events import ExecutionRef
+from tenuto.model.search import SearchQuery
 from tenuto.store.migrations import Migration, load_migrations
 from tenuto.store.sqlite import SqliteStore
 from tenuto.store.sqlite_errors import Patience
 from tenuto.store.sqlite_file import prepare
 from tests.contract.processes import finish, line_of, python
-from tests.contract.rows import ALL, Engine, events, history, run
+from tests.contract.rows import ALL, Engine, closed, events, history, run, task_entry, workflow_entry
 
 
 @pytest.fixture
@@ -166,6 +167,22 @@ async def test_an_older_file_is_migrated_step_by_step(path: Path) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (newest + 2,)
         assert connection.execute("SELECT count(*) FROM two").fetchone() == (0,)
         assert connection.execute("SELECT count(*) FROM inbox").fetchone() == (1,)
+
+
+async def test_what_an_older_version_left_can_be_searched_and_purged(path: Path) -> None:
+    prepare(str(path), Patience(str(path), 1), load_migrations("sqlite")[:1])
+    with raw(path) as connection:
+        connection.execute(
+            "INSERT INTO executions VALUES (7, 3, 'order', 'r7', NULL, 'Order', 'q', 5, NULL, NULL, '', '', 1, NULL,"
+            " NULL, NULL, 0)"
+        )
+    async with opened(path) as store:
+        engine = await Engine(store).lease()
+        await engine.commit(indexed_workflows=[workflow_entry("r7")], indexed_tasks=[task_entry("t", "r7")])
+        assert (await store.search_workflows(SearchQuery())).rows == [workflow_entry("r7")]
+        await engine.commit(changed=[closed("r7", 9)])
+        assert await store.purge(closed_before=10, now=10, limit=5) == 1
+        assert (await store.search_tasks(SearchQuery())).total == 0
 
 
 async def test_a_migration_that_fails_changes_nothing(path: Path) -> None:

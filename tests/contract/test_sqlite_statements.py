@@ -59,6 +59,21 @@ def plan(connection: sqlite3.Connection, name: str) -> str:
         ("delete_notes", "notes_by_run (run=? AND key=?)"),
         ("delete_tasks", "tasks_by_run (run=? AND key=?)"),
         ("delete_inbox", "inbox USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("upsert_workflow_index", "sqlite_autoindex_executions_1 (run_id=?)"),
+        ("upsert_task_index", "sqlite_autoindex_executions_1 (run_id=?)"),
+        ("delete_task_index", "sqlite_autoindex_task_index_1 (task_id=?)"),
+        ("delete_documents", "documents_by_key (collection=? AND key=?)"),
+        ("document_revision", "documents_by_key (collection=? AND key=?)"),
+        ("document", "documents_by_key (collection=? AND key=?)"),
+        ("documents", "documents_by_key (collection=? AND key>? AND key<?)"),
+        ("count_documents", "documents_by_key (collection=? AND key>? AND key<?)"),
+        ("indexed_workflows", "SEARCH w USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("indexed_tasks", "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("indexed_tasks_by_task_id", "sqlite_autoindex_task_index_1 (task_id=?)"),
+        ("runs_to_remove", "sqlite_autoindex_executions_1 (run_id=?)"),
+        ("purge_workflow_index", "workflow_index USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("purge_task_index", "task_index_by_run (run=?)"),
+        ("purge_documents", "documents_by_workflow (workflow_id=?)"),
         ("executions_by_run", "sqlite_autoindex_executions_1 (run_id=?)"),
         ("executions_by_workflow", "executions_by_workflow (workflow_id=?)"),
         ("history_of", "history_by_run (run=?)"),
@@ -84,6 +99,8 @@ def test_each_statement_goes_through_its_index(connection: sqlite3.Connection, n
     assert index in plan(connection, name)
 
 
-@pytest.mark.parametrize("name", ["due", "receive", "waiting_tasks", "find", "find_open", "find_stuck", "closed_runs"])
+@pytest.mark.parametrize(
+    "name", ["due", "receive", "waiting_tasks", "find", "find_open", "find_stuck", "closed_runs", "documents"]
+)
 def test_pages_are_read_in_the_order_of_their_index(connection: sqlite3.Connection, name: str) -> None:
     assert "TEMP B-TREE" not in plan(connection, name)

@@ -7,9 +7,11 @@ from tenuto.model.events import ExecutionRef
 from tenuto.model.failures import ApplicationFailure, Failure
 from tenuto.model.payloads import Payload
 from tenuto.model.policies import ExecutionStatus
+from tenuto.model.search import SearchQuery
 from tenuto.model.tasks import AttemptNote
 from tenuto.store.protocol import (
     Commit,
+    Document,
     Due,
     ExecutionChange,
     ExecutionFilter,
@@ -17,7 +19,7 @@ from tenuto.store.protocol import (
     NoteRow,
     Store,
 )
-from tests.contract.rows import ALL, HOUR, Engine, P, closed, events, history, run, task
+from tests.contract.rows import ALL, HOUR, Engine, P, closed, events, history, run, task, task_entry, workflow_entry
 
 ORDER = ExecutionRef("order")
 EVERY = ExecutionFilter()
@@ -474,6 +476,62 @@ async def test_find_and_count_agree_on_what_matches(store: Store, asked: dict[st
 @pytest.mark.usefixtures("listed")
 async def test_counts_are_by_status(store: Store) -> None:
     assert await store.count(EVERY) == {RUNNING: 3, COMPLETED: 1, FAILED: 1}
+
+
+# -- opened again, removed ----------------------------------------------------------------------
+
+
+async def test_a_closed_run_can_be_opened_again(store: Store, engine: Engine) -> None:
+    await engine.commit(started=[run("r1")], history=[history("r1", 1)], changed=[closed("r1", 20)])
+    again = ExecutionChange(P, "r1", RUNNING, None, 50, None, 2)
+    await engine.commit(changed=[again], history=[history("r1", 2)])
+    assert await store.purge(closed_before=1000, now=0, limit=10) == 0
+    assert await store.due(ALL, 100, None, 10) == [Due("order", "r1", 50)]
+    (found,) = await store.load([ORDER])
+    assert found is not None
+    assert (found.row.status, found.row.close_time, found.row.wake_at) == (RUNNING, None, 50)
+    assert found.events == events(1, 2)
+    assert await ids(store, statuses=(RUNNING,)) == ["r1"]
+    assert await store.count(EVERY) == {RUNNING: 1}
+    await engine.commit(changed=[closed("r1", 30, FAILED)])
+    assert await store.due(ALL, 100, None, 10) == []
+    assert await ids(store, closed_after=20) == ["r1"]
+    assert await store.purge(closed_before=31, now=0, limit=10) == 1
+
+
+async def test_a_removed_run_is_forgotten_with_all_that_is_its(store: Store, engine: Engine) -> None:
+    await engine.commit(
+        started=[run("r1"), run("r2"), run("r3", "other")],
+        history=[history(name, 1) for name in ("r1", "r2", "r3")],
+        notes=[NoteRow(P, "r1", 1, AttemptNote())],
+        tasks=[task("r1"), task("r3", workflow_id="other")],
+        indexed_workflows=[workflow_entry("r1"), workflow_entry("r3", "other")],
+        indexed_tasks=[task_entry("t1"), task_entry("t3", "r3", "other")],
+        documents=[Document("c", name, b"", workflow_id=name) for name in ("order", "other")],
+    )
+    await engine.commit(removed=[(P, "r1"), (P, "r1"), (P, "unknown"), (P, "-1")], history=[history("r1", 2)])
+    assert await ids(store) == ["r3", "r2"]
+    assert await store.load([ExecutionRef("order", "r1")]) == [None]
+    assert [row.run_id for row in await store.waiting_tasks(ALL, "orders", 10)] == ["r3"]
+    assert [row.run_id for row in (await store.search_workflows(SearchQuery())).rows] == ["r3"]
+    assert [row.task_id for row in (await store.search_tasks(SearchQuery())).rows] == ["t3"]
+    assert await store.count_documents("c") == 2
+    await engine.commit(removed=[(P, "r2"), (P, "r3")])
+    assert await ids(store) == []
+    assert await store.count_documents("c") == 0
+    await engine.commit(started=[run("r1")], history=[history("r1", 1)])
+    (found,) = await store.load([ORDER])
+    assert found is not None
+    assert (found.events, found.notes) == (events(1), {})
+
+
+async def test_a_run_that_is_started_and_removed_in_one_commit_is_not_there(store: Store, engine: Engine) -> None:
+    await engine.commit(
+        started=[run("r1")], indexed_tasks=[task_entry("t1")], removed=[(P, "r1")], sent=[(P, b"still sent")]
+    )
+    assert await ids(store) == []
+    assert await store.find_tasks(["t1"]) == [None]
+    assert [row.data for row in await store.receive(ALL, 0, 10)] == [b"still sent"]
 
 
 # -- purge --------------------------------------------------------------------------------------

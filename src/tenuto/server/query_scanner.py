@@ -36,6 +36,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"' + r"|'((?:[^'\\]|\\.)*)'", re.S)
 _ESCAPED = re.compile(r"""\\(["'\\*])""")
 # One space, not several: of many, each would be tried as the first.
 _END_OF_BARE = re.compile(r"[()]|\s(?:AND|OR)(?=[\s(]|\Z)", re.I)
+_CONNECTIVE = re.compile(r"(?:AND|OR)(?=[\s(]|\Z)", re.I)
 _END_OF_LISTED = re.compile(r"[(),]")
 _BEHIND_QUOTES = re.compile(r"[\s(),]|\Z")
 
@@ -113,8 +114,8 @@ class Scanner:
         start = self.position
         end = self._end_of_bare(_END_OF_LISTED if listed else _END_OF_BARE)
         text = self._text[start:end].rstrip()
-        if not text:
-            raise self.error("a value belongs here")
+        if not text or (not listed and _CONNECTIVE.match(text)):
+            raise self.error("a value belongs here, in quotes if it begins with AND or OR")
         self._move(end)
         return Value(tuple(text.split("*")), start)
 
