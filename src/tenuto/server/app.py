@@ -50,9 +50,12 @@ class App:
         began = perf_counter()
         method, label = scope["method"], NO_ROUTE
         try:
-            route, path_params = self._route(scope)
-            label = route.path
-            response = await self._answer(route, path_params, scope, receive)
+            if method == "OPTIONS":
+                response = Response(headers={"Allow": self._allowed(scope)})
+            else:
+                route, path_params = self._route(scope)
+                label = route.path
+                response = await self._answer(route, path_params, scope, receive)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets an answer and the log the rest
@@ -64,19 +67,22 @@ class App:
         await response(scope, receive, send)
 
     def _route(self, scope: Scope) -> tuple[Route, dict[str, str]]:
-        path = scope["raw_path"].decode("latin-1")
-        method = scope["method"]
         try:
-            found = self.table.find(method, path)
-            if found is not None:
-                return found
-            methods = self.table.methods(path)
+            found = self.table.find(scope["method"], scope["raw_path"].decode("latin-1"))
         except ValueError:
             raise bad_request("the path is not valid UTF-8") from None
+        if found is not None:
+            return found
+        allow = self._allowed(scope)
+        message = f"{scope['method']} is not possible at {scope['path']}; it takes {allow}"
+        raise ApiError(405, message, headers={"Allow": allow})
+
+    def _allowed(self, scope: Scope) -> str:
+        """The methods that a path takes. Raises ApiError (404) if there is no such path."""
+        methods = self.table.methods(scope["raw_path"].decode("latin-1"))
         if not methods:
             raise ApiError(404, f"there is nothing at {scope['path']}")
-        allow = ", ".join(sorted(methods | {"OPTIONS"}))
-        raise ApiError(405, f"{method} is not possible at {scope['path']}, but {allow}", headers={"Allow": allow})
+        return ", ".join(sorted(methods | {"OPTIONS"}))
 
     async def _answer(self, route: Route, path_params: dict[str, str], scope: Scope, receive: Receive) -> Response:
         limit = self.services.settings.body_limit

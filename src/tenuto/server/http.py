@@ -28,6 +28,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 #: Seconds that a client may take to send its body.
 BODY_PATIENCE = 60.0
+MOST_PARAMETERS = 10_000
 #: How much of a body above the limit is taken off the wire, in bodies of the limit's size, so that the client gets to
 #: read the refusal.
 DISCARDED_BODIES = 4
@@ -52,12 +53,7 @@ class Call(Request):
         """The query parameters as a Struct; what is missing or empty takes its default.
 
         Raises ApiError (400) that names the parameter."""
-        text: bytes = self.scope["query_string"]
-        try:
-            pairs = parse_qsl(text.decode(), max_num_fields=10_000) if text else []
-        except ValueError:
-            raise bad_request("the query string is not UTF-8 text, or has more than 10000 parameters") from None
-        return query_struct(pairs, kind)
+        return query_struct(_pairs(self.scope["query_string"]), kind)
 
     async def body(self) -> bytes:
         """The whole body. Raises ApiError: 413 above the server's limit, 408 if it doesn't come in time."""
@@ -144,6 +140,22 @@ def empty() -> Response:
 
 def no_content() -> Response:
     return Response(status_code=204)
+
+
+def _pairs(text: bytes) -> list[tuple[str, str]]:
+    """The names and values of a query string."""
+    if not text:
+        return []
+    if text.count(b"&") >= MOST_PARAMETERS:
+        raise bad_request(f"the query string has more than {MOST_PARAMETERS} parameters")
+    try:
+        if b"%" in text or b"+" in text:
+            return parse_qsl(text.decode(), errors="strict")
+        # What polls have: nothing is encoded, and to split takes a quarter of the time.
+        parts = [part.partition("=") for part in text.decode().split("&")]
+    except ValueError:
+        raise bad_request("the query string is not UTF-8 text") from None
+    return [(name, value) for name, _, value in parts]
 
 
 def _utf8(content: bytes) -> str:
