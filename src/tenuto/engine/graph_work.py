@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from tenuto.engine.graph_host import ScriptFailed
 from tenuto.engine.resident import Resident
 from tenuto.graph import decider
-from tenuto.graph.definitions import to_json
 from tenuto.graph.effects import Evaluate
 from tenuto.graph.execution import GraphExecution
+from tenuto.graph.expressions import evaluate
 from tenuto.graph.operations import system_result
+from tenuto.graph.roots import Roots
 from tenuto.model.graph import Task
 from tenuto.model.system_tasks import SystemTask, SystemTaskResult
 
@@ -103,7 +104,9 @@ class GraphWork:
 def system_task(graphs: Graphs, graph: GraphExecution, task: Task) -> SystemTask:
     """The task as its runner gets it, secrets put in."""
     started = graph.state.started
-    input, secrets = graphs.host.with_secrets(task.input)
+    node = graph.node(task)
+    sink = evaluate(node.sink, Roots(graph, graphs.context(), task.task_id, task))
+    given, secrets = graphs.host.with_secrets({"input": task.input, "sink": sink})
     return SystemTask(
         task_type=task.task_type,
         task_id=task.task_id,
@@ -112,8 +115,8 @@ def system_task(graphs: Graphs, graph: GraphExecution, task: Task) -> SystemTask
         workflow_version=started.version,
         correlation_id=graph.state.correlation_id or None,
         reference_name=task.reference,
-        input=input,
-        node=to_json(graph.node(task)),
+        input=given["input"],
+        node={"sink": given["sink"], "asyncComplete": node.async_complete},
         task_to_domain=started.task_to_domain,
         poll_count=task.poll_count,
         output=task.output,

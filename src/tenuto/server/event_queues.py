@@ -16,5 +16,5 @@ class EventQueues:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def publish(self, queue: str, payload: dict[str, Json]) -> None:
-        """Put a message into a queue; it is on record when this returns."""
+    async def publish(self, queue: str, payload: dict[str, Json], *, message_id: str) -> None:
+        """Put a message into a queue; it is on record when this returns. A known id is the same message again."""
