@@ -13,6 +13,7 @@ from tenuto.server.routes import (
     schemas,
     search,
     secrets,
+    starting,
     tags,
     tasks,
     token,
@@ -22,6 +23,7 @@ from tenuto.server.routes import (
 
 FAMILIES = [
     tasks.tasks,
+    starting.starting,
     workflows.workflows,
     bulk.bulk,
     search.workflow_search,

@@ -1,4 +1,4 @@
-"""Executions: started, looked at, operated on."""
+"""Executions: looked at, operated on."""
 
 from __future__ import annotations
 
@@ -13,98 +13,14 @@ from tenuto.model import graph_messages as gm
 from tenuto.model.json_values import Json
 from tenuto.server.correlations import correlated, running_ids
 from tenuto.server.decoding import converted
-from tenuto.server.errors import bad_request
 from tenuto.server.graph_calls import ask, look
 from tenuto.server.http import Call, empty, json_response, no_content, text_response
 from tenuto.server.operations import RerunWorkflowRequest, SkipTaskRequest, rerun, restart, skip_request
+from tenuto.server.routes.starting import ExecuteQuery, waited
 from tenuto.server.routing import Family, Text
-from tenuto.server.starts import StartWorkflowRequest, start
 from tenuto.server.task_results import TaskResult, to_update
-from tenuto.server.waiting import STRATEGIES, signal_response, wait
 
 workflows = Family("Workflows", "WORKFLOW")
-
-
-# -- starting ----------------------------------------------------------------------------------------------------------
-
-
-@workflows.post("/workflow", body=StartWorkflowRequest, answer=Text)
-async def start_workflow(call: Call) -> Response:
-    """Start a workflow; answers its id."""
-    return text_response(await start(call.services, await call.decode(StartWorkflowRequest)))
-
-
-class StartQuery(Struct, rename="camel"):
-    version: int | None = None
-    correlation_id: str | None = None
-    priority: Annotated[int, Meta(ge=0, le=99)] = 0
-
-
-@workflows.post("/workflow/{name}", query=StartQuery, body=dict[str, Json], answer=Text)
-async def start_by_name(call: Call) -> Response:
-    """Start a workflow of a name, with the body as its input; answers its id."""
-    query = call.query(StartQuery)
-    request = StartWorkflowRequest(
-        name=call.path_params["name"],
-        version=query.version,
-        correlation_id=query.correlation_id,
-        input=await call.json_object(),
-        priority=query.priority,
-    )
-    return text_response(await start(call.services, request))
-
-
-@workflows.post("/workflow/start/{name}/{version}", body=StartWorkflowRequest, answer=Text)
-async def start_version(call: Call) -> Response:
-    """Start a version of a workflow; answers its id."""
-    request = await call.decode(StartWorkflowRequest)
-    request.name, request.version = call.path_params["name"], _version(call)
-    return text_response(await start(call.services, request))
-
-
-class ExecuteQuery(Struct, rename="camel"):
-    request_id: str = ""
-    wait_until_task_ref: str = ""
-    wait_for_seconds: Annotated[float, Meta(ge=0)] = 0
-    consistency: str = "DURABLE"
-    return_strategy: str = "TARGET_WORKFLOW"
-    version: int | None = None
-
-
-@workflows.post("/workflow/execute/{name}/{version}", query=ExecuteQuery, body=StartWorkflowRequest)
-async def execute_workflow(call: Call) -> Response:
-    """Start a workflow and wait until it ends, waits for somebody, or the time is over."""
-    query = call.query(ExecuteQuery)
-    request = await call.decode(StartWorkflowRequest)
-    request.name, request.version = call.path_params["name"], _version(call)
-    if query.return_strategy not in STRATEGIES:
-        raise bad_request(f"returnStrategy must be one of {', '.join(STRATEGIES)}, not {query.return_strategy!r}")
-    return await _waited(call, await start(call.services, request), query)
-
-
-@workflows.post("/workflow/execute/{name}", query=ExecuteQuery, body=dict[str, Json])
-async def execute_by_name(call: Call) -> Response:
-    """Start a workflow with the body as its input and answer its output."""
-    query = call.query(ExecuteQuery)
-    request = StartWorkflowRequest(name=call.path_params["name"], version=query.version, input=await call.json_object())
-    workflow_id = await start(call.services, request)
-    seen, _, _ = await wait(call.services, workflow_id, (), query.wait_for_seconds or 10.0)
-    return json_response(seen.workflow["output"])
-
-
-async def _waited(call: Call, workflow_id: str, query: ExecuteQuery) -> Response:
-    references = [name.strip() for name in query.wait_until_task_ref.split(",") if name.strip()]
-    seconds = query.wait_for_seconds or 10.0
-    seen, blocking, timed_out = await wait(call.services, workflow_id, references, seconds)
-    body = signal_response(seen, blocking, timed_out, query.return_strategy, query.request_id)
-    return empty() if body is None else json_response(body)
-
-
-def _version(call: Call) -> int | None:
-    version = call.path_params["version"]
-    if not version.lstrip("-").isdigit():
-        raise bad_request(f"the version in the path must be a number, not {version!r}")
-    return int(version) or None
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -336,7 +252,7 @@ async def update_state(call: Call) -> Response:
         await ask(call.services, workflow_id, result)
     elif update.variables:
         await ask(call.services, workflow_id, gm.GraphSetVariables(update.variables))
-    return await _waited(call, workflow_id, query)
+    return await waited(call, workflow_id, query)
 
 
 def _state_result(update: WorkflowStateUpdate) -> gm.TaskUpdate:
@@ -351,11 +267,16 @@ def _given(result: dict[str, Json] | None) -> dict[str, Json]:
     return {name: value for name, value in (result or {}).items() if value not in (None, "")}
 
 
-@workflows.post("/workflow/{workflowId}/jump/{reference}", body=dict[str, Json])
+class JumpQuery(Struct, rename="camel"):
+    task_reference_name: str = ""
+    """Counts before the one in the path, where a client leaves the name of the parameter."""
+
+
+@workflows.post("/workflow/{workflowId}/jump/{reference}", query=JumpQuery, body=dict[str, Json])
 async def jump(call: Call) -> Response:
     """Go on at a task that has not run yet; what is open is skipped."""
-    body = gm.GraphJump(call.path_params["reference"], await call.json_object())
-    await ask(call.services, call.path_params["workflowId"], body)
+    reference = call.query(JumpQuery).task_reference_name or call.path_params["reference"]
+    await ask(call.services, call.path_params["workflowId"], gm.GraphJump(reference, await call.json_object()))
     return empty()
 
 
