@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-from tenuto.model.json_values import Json, encode_json
+import msgspec
+
+from tenuto.model.json_values import Json, decode_json, encode_json
 
 MASK = "***"
 #: A shorter secret is hidden only where it is the whole text: replaced inside others, it would garble them all.
@@ -13,10 +15,11 @@ _SHORTEST_INSIDE = 4
 
 
 class Redaction:
-    """Replaces secret values by `***`, also where they were percent-encoded or escaped for JSON."""
+    """Replaces secret values by `***`, also where they were percent-encoded or escaped for JSON. Of a secret that is
+    JSON itself, every text in it is secret too: a task may be given just that part."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        whole = {secret for secret in secrets if secret}
+        whole = {text for secret in secrets for text in _texts(secret) if text}
         forms = {
             form for secret in whole for form in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret))
         }
@@ -43,3 +46,20 @@ class Redaction:
         if isinstance(value, list):
             return [self.json(item) for item in value]
         return value
+
+
+def _texts(secret: str) -> list[str]:
+    if not secret.lstrip().startswith(("{", "[")):
+        return [secret]
+    try:
+        return [secret, *_leaves(decode_json(secret.encode()))]
+    except (msgspec.DecodeError, RecursionError):
+        return [secret]
+
+
+def _leaves(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 
 import uvicorn
 from starlette.applications import Starlette
@@ -42,6 +43,16 @@ async def cookie(request: Request) -> Response:
     return response
 
 
+def counting() -> Callable[[Request], Awaitable[Response]]:
+    """Answers how often it was asked."""
+    calls = count(1)
+
+    async def counted(_: Request) -> Response:
+        return JSONResponse(next(calls))
+
+    return counted
+
+
 @asynccontextmanager
 async def http_server() -> AsyncIterator[str]:
     """A well-behaved server; gives its base address."""
@@ -52,6 +63,7 @@ async def http_server() -> AsyncIterator[str]:
             Route("/answer", answer, methods=every),
             Route("/redirect", redirect, methods=every),
             Route("/cookie", cookie),
+            Route("/counted", counting()),
         ]
     )
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off")
