@@ -22,6 +22,10 @@ class Caller(Struct, frozen=True, eq=False):
     def has(self, permission: str) -> bool:
         return self.unlimited or permission in self.permissions
 
+    def covers(self, other: Caller) -> bool:
+        """Whether this caller may do all that the other may by its roles: only then may it act as the other."""
+        return self.unlimited or (not other.unlimited and set(other.permissions) <= set(self.permissions))
+
     def granted(self, access: str, kind: str, name: str) -> bool:
         """Whether there is a grant for this target."""
         return access in self.grants.get((kind, name), ())

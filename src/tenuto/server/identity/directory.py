@@ -69,8 +69,10 @@ class Directory:
         if key.application_id == CONFIGURED_ADMIN:
             return Caller(CONFIGURED_ADMIN, unlimited=True, roles=("ADMIN",))
         application = self.applications.get(key.application_id)
-        if application is None:
-            return None
+        return None if application is None else self.caller_of(application)
+
+    def caller_of(self, application: Application) -> Caller:
+        """What an application may do."""
         return self._as_caller(APPLICATION_USER + application.id, application.roles, application.groups)
 
     def _as_caller(self, name: str, own_roles: list[str], own_groups: list[str]) -> Caller:

@@ -113,6 +113,7 @@ async def add_role(call: Call) -> Response:
     role = call.path_params["role"]
     if not _directory(call).has_role(role):
         raise bad_request(f"there is no role {role!r}; GET /api/roles lists them")
+    _must_cover(call, Application(id="", name="", roles=[role]))
     await _change(call, lambda before: replace(before, roles=[*(r for r in before.roles if r != role), role]))
     return empty()
 
@@ -130,6 +131,7 @@ async def remove_role(call: Call) -> Response:
 async def create_key(call: Call) -> Response:
     """Create an access key. Its secret is shown now and never again. The first key of all closes an open server."""
     directory, application = _directory(call), _existing(call)
+    _must_cover(call, application)
     if directory.is_open and not application.roles:
         # Nobody could do anything on a server whose only key may nothing.
         await _change(call, lambda before: replace(before, roles=["ADMIN"]))
@@ -187,6 +189,12 @@ def _existing_key(call: Call) -> AccessKey:
     if key is None or key.application_id != _existing(call).id:
         raise _unknown_key(call)
     return key
+
+
+def _must_cover(call: Call, application: Application) -> None:
+    """Nobody gets more rights through an application than it has already."""
+    if not call.caller.covers(_directory(call).caller_of(application)):
+        raise ApiError(403, "the application would have rights that the caller has not", code="FORBIDDEN")
 
 
 def _unknown_key(call: Call) -> ApiError:
