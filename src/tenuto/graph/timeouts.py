@@ -43,9 +43,9 @@ def check(decision: Decision, task: Task) -> None:
 
 def _ends(execution: GraphExecution, task: Task, definition: TaskDef) -> Iterator[tuple[str, int]]:
     """The timeouts that are running, with their moments."""
-    if definition.total_timeout_seconds > 0:
-        yield "totalTimeoutSeconds", task.first_scheduled + int(definition.total_timeout_seconds * SECOND)
     alerting = definition.timeout_policy == "ALERT_ONLY"
+    if definition.total_timeout_seconds > 0 and not alerting:
+        yield "totalTimeoutSeconds", task.first_scheduled + int(definition.total_timeout_seconds * SECOND)
     if definition.timeout_seconds > 0 and task.start_time and not alerting:
         begin = task.start_time + int(task.start_delay * SECOND)
         yield "timeoutSeconds", begin + int(definition.timeout_seconds * SECOND)
@@ -65,13 +65,10 @@ def _time_out(decision: Decision, task: Task, definition: TaskDef, which: str) -
         "pollTimeoutSeconds": definition.poll_timeout_seconds,
         "responseTimeoutSeconds": definition.response_timeout_seconds,
     }[which]
-    policy = definition.timeout_policy
-    if which != "responseTimeoutSeconds" and policy == "ALERT_ONLY":
-        return
     reason = f"Task {task.reference} timed out: {which} of {seconds} passed while it was {task.status}"
-    kinds.of(task).cancel(decision, task)
     decision.end(task, "TIMED_OUT", reason=reason)
-    if which != "responseTimeoutSeconds" and policy == "TIME_OUT_WF":
+    kinds.of(task).cancel(decision, task)
+    if which != "responseTimeoutSeconds" and definition.timeout_policy == "TIME_OUT_WF":
         decision.execution.change_task(task, "timed_out", executed=True)
         closing.close(decision, "TIMED_OUT", closing.reason_of(task, "TIMED_OUT"), task)
 
@@ -87,17 +84,24 @@ def next_deadline(execution: GraphExecution, now: int) -> int | None:
         moments.append(workflow_end)
     if state.status != "PAUSED":
         for task in state.open.values():
-            moments += _moments(execution, task, now)
+            moments += _moments(execution, task, now)  # some may be past already, if the process was held up
     return min(moments, default=None)
 
 
 def _moments(execution: GraphExecution, task: Task, now: int) -> Iterator[int]:
     if not task.open:
         return
-    if task.available_at > now:
+    if task.available_at > now or (task.available_at and _is_due(execution, task)):
         yield task.available_at
     for _, at in _ends(execution, task, execution.task_def(task)):
         yield at
     until = task.memory.get("until")
     if until is not None:
         yield until
+
+
+def _is_due(execution: GraphExecution, task: Task) -> bool:
+    """The time of the task has come, and nobody has noticed yet."""
+    if task.status == "SCHEDULED":
+        return task.number not in execution.offered
+    return task.kind == "SYSTEM" and task.number not in execution.running and not kinds.of(task).waits(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.support.conductor import Conductor, fork, simple, task_def, workflow
+from tests.support.conductor import Conductor, fork, node, simple, task_def, workflow
 
 
 async def test_a_sequence_of_tasks(conductor: Conductor) -> None:
@@ -36,7 +36,7 @@ async def test_an_inline_definition_need_not_be_registered(conductor: Conductor)
 
 
 async def test_an_unknown_type_is_a_task_for_workers_of_that_type(conductor: Conductor) -> None:
-    id = await conductor.run(workflow("odd", simple("odd_ref", name="odd_name", type="MY_TYPE")))
+    id = await conductor.run(workflow("odd", node("MY_TYPE", "odd_ref", name="odd_name")))
     task = await conductor.poll("MY_TYPE")
     assert (task["taskType"], task["taskDefName"]) == ("MY_TYPE", "odd_name")
     await conductor.complete(task)

@@ -51,3 +51,7 @@ class Kind:
     def answers(self, execution: GraphExecution, task: Task) -> bool:
         """Does somebody owe an answer, so that `responseTimeoutSeconds` runs?"""
         return False
+
+    def waits(self, task: Task) -> bool:
+        """Is it somebody outside who ends the task, which is IN_PROGRESS?"""
+        return False

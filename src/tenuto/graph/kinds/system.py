@@ -19,8 +19,11 @@ class System(Kind):
         decision.offer(task)
 
     def advance(self, decision: Decision, task: Task) -> None:
-        if not task.memory.get("completes_from_outside"):
+        if not self.waits(task):
             decision.run(task)
+
+    def waits(self, task: Task) -> bool:
+        return bool(task.memory.get("completes_from_outside"))
 
     def answers(self, execution: GraphExecution, task: Task) -> bool:
         return not execution.node(task).async_complete
