@@ -9,6 +9,8 @@ from typing import Any
 from tenuto.engine.clock import Clock
 from tenuto.model.errors import StoreError
 from tenuto.server.collection import CHANGES, Collection
+from tenuto.server.event_configs import QueueConfigs
+from tenuto.server.event_handlers import EventHandlers
 from tenuto.server.identity.directory import Directory
 from tenuto.server.identity.gate import Gate
 from tenuto.server.identity.records import GatewayAuth
@@ -43,6 +45,8 @@ class Configuration:
         self.prompts = Prompts(store, clock)
         self.integrations = Integrations(store, clock, vault)
         self.schemas = Schemas(store, clock)
+        self.event_handlers = EventHandlers(store, clock)
+        self.queue_configs = QueueConfigs(store, clock, vault)
         self._store = store
         self._seen = -1
         self._collections: list[Collection[Any]] = [
@@ -54,6 +58,8 @@ class Configuration:
             self.prompts,
             *self.integrations.collections,
             self.schemas,
+            self.event_handlers,
+            self.queue_configs,
         ]
 
     async def open(self) -> None:

@@ -1,20 +1,147 @@
-"""The engine's own event queues: what EVENT tasks publish to `conductor:` sinks, event handlers take."""
+"""Event queues: messages come from EVENT tasks and from buses, and event handlers take them.
+
+A message is on record before its sender hears that it was taken, and stays so until every action of every handler has
+come to an end. After a crash what was begun is begun again; actions are such that this repeats nothing. A message that
+no active handler wants waits for one.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
+from tenuto.cage.errors import CageUnavailable
+from tenuto.engine.clock import SECOND
+from tenuto.model.errors import StoreError
 from tenuto.model.json_values import Json
+from tenuto.server.collection import key_of
+from tenuto.server.event_payloads import read_payload
+from tenuto.server.event_records import EventMessage, EventRecords
+from tenuto.server.event_runs import HandlerRuns, NotNow
+from tenuto.server.event_sources import EventSources
+from tenuto.system_tasks.buses.bus import BusError, Message
 
 if TYPE_CHECKING:
     from tenuto.server.services import Services
+
+logger = logging.getLogger("tenuto.events")
+
+#: Messages that are dealt with at a time.
+WORKERS = 16
+#: Messages that wait, in all; publishers are refused beyond.
+MOST_PENDING = 100_000
+#: Messages that wait in one queue for a handler that isn't there; the oldest go first.
+MOST_UNWANTED = 10_000
+#: Seconds after which a message is tried again, at first and at most, and how often.
+SOON, SELDOM, TRIES = 0.5, 30.0, 12
 
 
 class EventQueues:
     """The queues of one store."""
 
     def __init__(self, services: Services) -> None:
+        self.records = EventRecords(services)
         self._services = services
+        self._runs = HandlerRuns(services, self.records)
+        self.sources = EventSources(services, self._received)
+        #: Keys of all messages that wait, with how often they were tried.
+        self._pending: dict[str, int] = {}
+        self._ready: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._unwanted: dict[str, deque[str]] = {}
 
     async def publish(self, queue: str, payload: dict[str, Json], *, message_id: str) -> None:
-        """Put a message into a queue; it is on record when this returns. A known id is the same message again."""
+        """Put a message into a queue; it is on record when this returns. One with an id that the queue has seen already
+        is the same message. Raises BusError if too many messages wait."""
+        key = key_of(queue, message_id)
+        if key in self.records.messages:
+            return
+        if len(self._pending) >= MOST_PENDING and key not in self._pending:
+            raise BusError(f"{len(self._pending)} messages wait to be handled, which is the limit; publish it later")
+        message = EventMessage(id=message_id, event=queue, payload=payload, created_at=self._services.now_ms())
+        await self.records.put_pending(key, message)
+        if key not in self._pending:
+            self._pending[key] = 0
+            self._ready.put_nowait((queue, key))
+
+    async def _received(self, queue: str, message: Message) -> None:
+        """A message came from a bus."""
+        await self.publish(queue, read_payload(message.payload), message_id=message.id)
+
+    def sizes(self) -> dict[str, int]:
+        """How many messages wait, by queue."""
+        sizes: dict[str, int] = {}
+        for key in self._pending:
+            queue = key.partition("\x1f")[0]
+            sizes[queue] = sizes.get(queue, 0) + 1
+        return sizes
+
+    # -- dealing with messages -----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Deal with messages, for ever."""
+        for key, message in await self.records.load():
+            if key not in self._pending:
+                self._pending[key] = 0
+                self._ready.put_nowait((message.event, key))
+        self._services.configuration.event_handlers.changed = self._handlers_changed
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.sources.follow())
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    def _handlers_changed(self) -> None:
+        handlers = self._services.configuration.event_handlers
+        for queue in [queue for queue in self._unwanted if handlers.active(queue)]:
+            for key in self._unwanted.pop(queue):
+                self._ready.put_nowait((queue, key))
+        self.sources.look_again()
+
+    async def _work(self) -> None:
+        while True:
+            queue, key = await self._ready.get()
+            try:
+                await self._deal_with(queue, key)
+            except (NotNow, StoreError, CageUnavailable) as error:
+                self._again(queue, key, str(error))
+            except Exception:  # one message must not stop all others
+                logger.exception("message %s of %s could not be dealt with", key.partition("\x1f")[2], queue)
+                self._again(queue, key, "an unexpected error")
+
+    async def _deal_with(self, queue: str, key: str) -> None:
+        if key in self.records.messages:
+            await self.records.drop_pending(key)
+            self._pending.pop(key, None)
+            return
+        handlers = self._services.configuration.event_handlers.active(queue)
+        if not handlers:
+            await self._set_aside(queue, key)
+            return
+        message = await self.records.pending(key)
+        if message is not None:
+            last = self._pending.get(key, 0) + 1 >= TRIES
+            executions = await self._runs.run(handlers, message, last=last)
+            message.handlers = len(handlers)
+            await self.records.finish(key, message, executions)
+        self._pending.pop(key, None)
+
+    async def _set_aside(self, queue: str, key: str) -> None:
+        """Nobody wants the message now."""
+        waiting = self._unwanted.setdefault(queue, deque())
+        waiting.append(key)
+        if len(waiting) > MOST_UNWANTED:
+            oldest = waiting.popleft()
+            self._pending.pop(oldest, None)
+            logger.warning("queue %s has no handler and %d messages: the oldest is dropped", queue, MOST_UNWANTED)
+            await self.records.drop_pending(oldest)
+
+    def _again(self, queue: str, key: str, reason: str) -> None:
+        """Try again after a while."""
+        tries = self._pending.get(key, 0)
+        self._pending[key] = tries + 1
+        delay = min(SOON * 2.0 ** min(tries, 16), SELDOM)
+        logger.warning("a message of %s is tried again in %g s: %s", queue, delay, reason)
+        clock = self._services.clock
+        clock.call_at(clock.now() + int(delay * SECOND), partial(self._ready.put_nowait, (queue, key)))

@@ -99,6 +99,7 @@ class Services:
             await self.gateway.release()
             raise
         self.engine.spawn(self.configuration.watch(), "configuration")
+        self.engine.spawn(self.events.run(), "event queues")
 
     async def _serve_graphs(self) -> None:
         catalog = self.graphs.catalog

@@ -4,6 +4,7 @@ from tenuto.server.routes import (
     applications,
     bulk,
     environment,
+    events,
     gateway_auth,
     health,
     integrations,
@@ -48,4 +49,5 @@ FAMILIES = [
     schemas.schemas,
     prompts.prompts,
     integrations.integrations,
+    events.events,
 ]

@@ -1,0 +1,111 @@
+"""What is on record of events: messages that wait, messages that were dealt with, and what actions came to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from msgspec import Struct
+
+from tenuto.model.json_values import Json, encode_json
+from tenuto.server.collection import key_of
+from tenuto.server.event_handlers import ActionName
+from tenuto.server.recent_documents import RecentDocuments
+from tenuto.store.protocol import Document
+
+if TYPE_CHECKING:
+    from tenuto.server.services import Services
+
+#: Messages, and executions of actions, that are kept.
+KEPT = 10_000
+
+PENDING = "event_pending"
+
+
+class EventMessage(Struct, rename="camel", kw_only=True):
+    """A message; times are milliseconds since the epoch."""
+
+    id: str
+    event: str
+    payload: dict[str, Json]
+    created_at: int
+    handlers: int = 0
+    """How many handlers took it."""
+
+
+class EventExecution(Struct, rename="camel", kw_only=True):
+    """What one action of one handler came to for one message."""
+
+    id: str
+    message_id: str
+    name: str
+    """Of the handler."""
+    event: str
+    created: int
+    status: Literal["IN_PROGRESS", "COMPLETED", "FAILED", "SKIPPED"]
+    action: ActionName | None = None
+    output: dict[str, Json] = {}
+    payload: dict[str, Json] = {}
+
+    @property
+    def key(self) -> str:
+        return key_of(self.name, self.id)
+
+    @property
+    def over(self) -> bool:
+        return self.status != "IN_PROGRESS"
+
+
+class EventRecords:
+    """The records of one store."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.messages = RecentDocuments(services, "event_messages", EventMessage, KEPT)
+        self.executions = RecentDocuments(services, "event_executions", EventExecution, KEPT)
+
+    async def load(self) -> list[tuple[str, EventMessage]]:
+        """Find out what is on record; returns the messages that wait, by key, oldest first."""
+        await self.messages.load()
+        await self.executions.load()
+        waiting: list[tuple[str, EventMessage]] = []
+        after = ""
+        while True:
+            page = await self._services.store.documents(PENDING, after=after, limit=500)
+            waiting += [(document.key, _decode(document.data)) for document in page]
+            if len(page) < 500:
+                return sorted(waiting, key=lambda entry: entry[1].created_at)
+            after = page[-1].key
+
+    async def put_pending(self, key: str, message: EventMessage) -> None:
+        """Put a message on record; it is durable when this returns."""
+        document = Document(PENDING, key, encode_json(message), updated=self._services.clock.now())
+        await self._services.graphs.write([document])
+
+    async def pending(self, key: str) -> EventMessage | None:
+        """A message that waits."""
+        document = await self._services.store.document(PENDING, key)
+        return None if document is None else _decode(document.data)
+
+    async def drop_pending(self, key: str) -> None:
+        """The message is not waited for any more."""
+        await self._services.graphs.write([], [(PENDING, key)])
+
+    async def write_execution(self, execution: EventExecution) -> None:
+        document = self.executions.write(execution.key, execution)
+        await self._services.graphs.write([document], self.executions.learn([document]))
+
+    async def finish(self, key: str, message: EventMessage, executions: list[EventExecution]) -> None:
+        """The message was dealt with, and this is what its actions came to."""
+        documents = [self.executions.write(execution.key, execution) for execution in executions]
+        stale = self.executions.learn(documents)
+        done = self.messages.write(key, message)
+        stale += self.messages.learn([done])
+        await self._services.graphs.write([*documents, done], [*stale, (PENDING, key)])
+
+
+_decoder = msgspec.json.Decoder(EventMessage)
+
+
+def _decode(data: bytes) -> EventMessage:
+    return _decoder.decode(data)
