@@ -26,6 +26,7 @@ from tenuto.graph.operations import (
     start,
     terminate,
     update,
+    upgrade,
     variables,
 )
 from tenuto.graph.refusal import Refusal
@@ -92,6 +93,8 @@ def _start(graphs: Graphs, resident: Resident | None, message: msg.Message) -> m
 
 
 def _operate(graphs: Graphs, resident: Resident, graph: GraphExecution, message: msg.Message) -> msg.Answer:
+    if graph.state.archived:
+        return _unknown(message)
     operation = _OPERATIONS.get(type(message.body))
     if operation is None:
         name = type(message.body).__name__.lower()
@@ -121,6 +124,7 @@ _OPERATIONS: dict[type[Any], Operation] = {
     msg.Cancel: terminate.cancel_code,
     gm.GraphRetry: retry.retry,
     gm.GraphRestart: restart.restart,
+    gm.GraphUpgrade: upgrade.upgrade,
     gm.GraphRerun: rerun.rerun,
     gm.GraphSkip: skip.skip,
     gm.GraphSetVariables: variables.set_variables,

@@ -114,7 +114,7 @@ def workflow_index(row: ExecutionRow, graph: GraphExecution) -> WorkflowIndexRow
         workflow_id=row.workflow_id,
         run_id=row.run_id,
         workflow_type=started.workflow_type,
-        version=started.version,
+        version=state.version,
         status=state.status,
         correlation_id=state.correlation_id or None,
         start_time=state.start_time,

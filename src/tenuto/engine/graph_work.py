@@ -112,7 +112,7 @@ def system_task(graphs: Graphs, graph: GraphExecution, task: Task) -> SystemTask
         task_id=task.task_id,
         workflow_id=started.workflow_id,
         workflow_type=started.workflow_type,
-        workflow_version=started.version,
+        workflow_version=graph.state.version,
         correlation_id=graph.state.correlation_id or None,
         reference_name=task.reference,
         input=given["input"],

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenuto.engine import graph_rows
 from tenuto.engine.catalog import Catalog
@@ -51,6 +51,7 @@ class Graphs:
         self.places = Places(self)
         self.work = GraphWork(self)
         self._random = Random()
+        self._waiting: set[asyncio.Future[Any]] = set()
         self._watchers: dict[str, list[Callable[[], None]]] = {}
 
     def is_system(self, task_type: str) -> bool:
@@ -201,11 +202,25 @@ class Graphs:
 
     def write(self, documents: Sequence[Document], deleted: Sequence[tuple[str, str]] = ()) -> asyncio.Future[None]:
         """Write documents with the current batch, and delete others: (collection, key) pairs."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[None] = self.future()
         self.engine.batch.documents += documents
         self.engine.batch.deleted_documents += deleted
         self.after_commit(future, None)
         return future
+
+    def future(self) -> asyncio.Future[Any]:
+        """A future that gets an error if the engine stops before."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        future.add_done_callback(self._waiting.discard)
+        return future
+
+    def refuse_waiters(self, error: BaseException) -> None:
+        """The engine has stopped: nobody gets an answer any more."""
+        for future in list(self._waiting):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()
 
     def after_commit(self, future: asyncio.Future[T], value: T) -> None:
         """Resolve `future` once all that has happened up to now is on record."""
@@ -220,28 +235,32 @@ class Graphs:
 
     def look(self, workflow_id: str, render: Callable[[GraphExecution], T]) -> asyncio.Future[T | None]:
         """What `render` makes of an execution, open or closed; None if there is none. What it shows is on record."""
-        future: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[T | None] = self.future()
+
+        def shown(graph: GraphExecution) -> T | None:
+            return None if graph.state.archived else render(graph)
 
         def seen(resident: Resident | None) -> None:
             if resident is None or resident.row.task_queue != graph_rows.GRAPHS or resident.removed:
                 self.after_commit(future, None)
             elif resident.graph is not None:
-                self.after_commit(future, render(resident.graph))
+                self.after_commit(future, shown(resident.graph))
             else:
                 self.engine.closed_runs.read(resident.row, read)
 
         def read(stored: StoredExecution | None) -> None:
             if not future.done():
-                future.set_result(None if stored is None else render(restore(stored)))
+                future.set_result(None if stored is None else shown(restore(stored)))
 
         self.engine.residents.visit(workflow_id, seen)
         return future
 
     async def load(self, workflow_ids: list[str]) -> list[GraphExecution | None]:
-        """Executions as the store has them, for reading only."""
+        """Executions as the store has them, for reading only; without what is archived."""
         refs = [ExecutionRef(workflow_id) for workflow_id in workflow_ids]
         found = await self.engine.store.load(refs, closed_history=True)
-        return [None if stored is None or not stored.graph_events else restore(stored) for stored in found]
+        graphs = [None if stored is None or not stored.graph_events else restore(stored) for stored in found]
+        return [None if graph is None or graph.state.archived else graph for graph in graphs]
 
     def reopen(self, resident: Resident, stored: StoredExecution) -> GraphExecution:
         """An execution that has ended is asked to do something: it comes back into memory."""

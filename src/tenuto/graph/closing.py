@@ -41,7 +41,6 @@ def close(
 ) -> None:
     """End the workflow: cancel what is open, make the output, tell whoever waits."""
     state = decision.state
-    _cancel_open_tasks(decision)
     failed = [] if task is None or task.successful else [task]
     failed += [other for other in state.tasks.values() if other.status in _FAILED and other is not task]
     if status == "COMPLETED":
@@ -55,6 +54,7 @@ def close(
         failed_references=_names(other.reference for other in failed),
         failed_tasks=_names(other.def_name for other in failed),
     )
+    _cancel_open_tasks(decision)
     if output is None:
         output = _output(decision, task)
     decision.execution.change("output", output=output)

@@ -56,9 +56,7 @@ class Closed(Struct, frozen=True, gc=False):
 
 
 class Removed(Struct, frozen=True, gc=False):
-    """Nothing of the execution is to remain, except its search entry if `archive`."""
-
-    archive: bool
+    """Nothing of the execution is to remain."""
 
 
 Effect = Offer | Retract | RunSystemTask | Evaluate | Wake | Send | Closed | Removed

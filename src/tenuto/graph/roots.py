@@ -46,7 +46,7 @@ class Roots:
             "parentWorkflowId": started.parent.workflow_id if started.parent else None,
             "parentWorkflowTaskId": started.parent_task_id or None,
             "workflowType": started.workflow_type,
-            "version": started.version,
+            "version": state.version,
             "correlationId": state.correlation_id or None,
             "reasonForIncompletion": state.reason or None,
             "schemaVersion": 2,

@@ -15,6 +15,7 @@ class GraphState:
     """What the history says so far. The first group of attributes is what `GraphChanged` may replace."""
 
     __slots__ = (
+        "archived",
         "by_base",
         "by_reference",
         "correlation_id",
@@ -57,6 +58,8 @@ class GraphState:
         self.failed_tasks: list[str] = []
         self.failure_workflow_id = ""
         self.queued = False
+        self.archived = False
+        """It was removed; only searches still find it."""
         self.messages: list[dict[str, Json]] = []
         """For PULL_WORKFLOW_MESSAGES."""
 
@@ -77,6 +80,11 @@ class GraphState:
     def closed(self) -> bool:
         """Has it ended?"""
         return self.status not in ("RUNNING", "PAUSED")
+
+    @property
+    def version(self) -> int:
+        """The version of the definition that it runs by now."""
+        return self.plan.snapshot.workflow.version
 
     @property
     def next_seq(self) -> int:

@@ -70,6 +70,15 @@ class GraphRestart(Struct, array_like=True, gc=False, tag_field="kind", tag="gra
     definition: bytes | None = None
 
 
+class GraphUpgrade(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_upgrade"):
+    """Go on by another definition, an encoded snapshot. `task_output` is that of tasks which need not run any more, by
+    reference name; `input` is merged into the workflow's."""
+
+    definition: bytes
+    task_output: dict[str, dict[str, Json]] = {}
+    input: dict[str, Json] = {}
+
+
 class GraphRerun(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_rerun"):
     task_id: str = ""
     workflow_input: dict[str, Json] | None = None
@@ -143,6 +152,7 @@ GraphBody = (
     | GraphTerminate
     | GraphRetry
     | GraphRestart
+    | GraphUpgrade
     | GraphRerun
     | GraphSkip
     | GraphSetVariables

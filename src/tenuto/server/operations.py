@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tenuto.graph.execution import GraphExecution
-from tenuto.model.graph_messages import GraphRerun, GraphRestart
+from tenuto.model.graph_messages import GraphRerun, GraphRestart, GraphUpgrade
 from tenuto.model.json_values import Json
 from tenuto.server.decoding import converted, decoded
 from tenuto.server.errors import bad_request, not_found
@@ -33,6 +33,13 @@ class RerunWorkflowRequest(Struct, rename="camel"):
     correlation_id: str | None = None
 
 
+class UpgradeWorkflowRequest(Struct, rename="camel"):
+    name: str = ""
+    version: int | None = None
+    task_output: dict[str, dict[str, Json]] = {}
+    workflow_input: dict[str, Json] = {}
+
+
 def skip_request(query: str, body: dict[str, Json]) -> SkipTaskRequest:
     """The request, which clients send as JSON in the query or in the body."""
     return decoded(query.encode(), SkipTaskRequest) if query else converted(body, SkipTaskRequest)
@@ -47,6 +54,18 @@ async def restart(services: Services, workflow_id: str, latest: bool) -> None:
         if definition is None:
             raise not_found(f"there is no workflow definition {name!r} any more")
     await ask(services, workflow_id, GraphRestart(definition))
+
+
+async def upgrade(services: Services, workflow_id: str, request: UpgradeWorkflowRequest) -> None:
+    """Let an execution go on by another version of its definition, the latest if none is named."""
+    name = await look(services, workflow_id, lambda graph: graph.state.started.workflow_type)
+    if request.name not in ("", name):
+        raise bad_request(f"workflow {workflow_id} is a {name}; it can't become a {request.name}")
+    definition = services.graphs.catalog.snapshot(name, request.version or None)
+    if definition is None:
+        version = f" version {request.version}" if request.version else ""
+        raise not_found(f"there is no workflow definition {name!r}{version}")
+    await ask(services, workflow_id, GraphUpgrade(definition, request.task_output, request.workflow_input))
 
 
 async def rerun(services: Services, workflow_id: str, request: RerunWorkflowRequest) -> str:

@@ -126,7 +126,8 @@ async def _latest(services: Services, body: GraphStart) -> tuple[int, bool] | No
     if not found.rows:
         return None
     row = found.rows[0]
+    removed = await services.graphs.look(row.workflow_id, lambda graph: False) is None
     for number in range(found.total + 1_000):
         if idempotent_id(body.workflow_type, body.idempotency_key, number) == row.workflow_id:
-            return number, row.status in ("RUNNING", "PAUSED")
+            return number + removed, row.status in ("RUNNING", "PAUSED")
     return None

@@ -10,8 +10,12 @@ from tenuto.model.graph_messages import GraphRemove, GraphTerminate
 
 
 def remove(execution: GraphExecution, context: Context, request: GraphRemove) -> None:
-    """Forget the execution and all that belongs to it. One that is open is terminated, so that nobody waits for it."""
+    """Forget the execution and all that belongs to it; an archived one is still found by searches until it would have
+    been forgotten anyway. One that is open is terminated, so that nobody waits for it."""
     if not execution.state.closed:
         reason = request.reason or "the workflow was removed"
         terminate(execution, context, GraphTerminate(reason))
-    execution.effects.append(Removed(request.archive))
+    if request.archive:
+        execution.change("archived", archived=True)
+    else:
+        execution.effects.append(Removed())

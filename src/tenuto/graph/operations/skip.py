@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from tenuto.graph import kinds
 from tenuto.graph.context import Context
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.refusal import Refusal
 from tenuto.model.errors import RPCStatusCode
 from tenuto.model.graph import Task
 from tenuto.model.graph_messages import GraphSkip
+from tenuto.model.json_values import Json
 
 
 def skip(execution: GraphExecution, context: Context, request: GraphSkip) -> None:
@@ -25,24 +27,38 @@ def skip(execution: GraphExecution, context: Context, request: GraphSkip) -> Non
     if request.reference in state.by_base:
         raise Refusal(f"task {request.reference} is {state.by_base[request.reference].status} already")
     execution.schedule(
-        Task(
-            number=state.last_number + 1,
-            task_id=context.new_id(),
-            seq=0,
-            reference=request.reference,
-            base=request.reference,
-            kind=node.type,
-            task_type=node.name if node.type == "SIMPLE" else node.type,
-            def_name=node.name,
-            status="SKIPPED",
-            executed=True,
-            input=request.task_input,
-            output=request.task_output,
-            scheduled_time=context.now,
-            first_scheduled=context.now,
-            start_time=context.now,
-            end_time=context.now,
-            update_time=context.now,
-            reason="skipped on request",
-        )
+        skipped(execution, context, request.reference, request.task_input, request.task_output, "skipped on request")
+    )
+
+
+def skipped(
+    execution: GraphExecution,
+    context: Context,
+    reference: str,
+    input: dict[str, Json],
+    output: dict[str, Json],
+    reason: str,
+) -> Task:
+    """A task that counts as done without having run."""
+    node = execution.state.plan.node(reference)
+    assert node is not None, f"task {reference} is in no definition"
+    return Task(
+        number=execution.state.last_number + 1,
+        task_id=context.new_id(),
+        seq=0,
+        reference=reference,
+        base=reference,
+        kind=kinds.kind_name(node.type, context.system_types),
+        task_type=node.name if node.type == "SIMPLE" else node.type,
+        def_name=node.name,
+        status="SKIPPED",
+        executed=True,
+        input=input,
+        output=output,
+        scheduled_time=context.now,
+        first_scheduled=context.now,
+        start_time=context.now,
+        end_time=context.now,
+        update_time=context.now,
+        reason=reason,
     )

@@ -15,7 +15,15 @@ from tenuto.server.correlations import correlated, running_ids
 from tenuto.server.decoding import converted
 from tenuto.server.graph_calls import ask, look
 from tenuto.server.http import Call, empty, json_response, no_content, text_response
-from tenuto.server.operations import RerunWorkflowRequest, SkipTaskRequest, rerun, restart, skip_request
+from tenuto.server.operations import (
+    RerunWorkflowRequest,
+    SkipTaskRequest,
+    UpgradeWorkflowRequest,
+    rerun,
+    restart,
+    skip_request,
+    upgrade,
+)
 from tenuto.server.routes.starting import ExecuteQuery, waited
 from tenuto.server.routing import Family, Text
 from tenuto.server.task_results import TaskResult, to_update
@@ -265,6 +273,13 @@ def _state_result(update: WorkflowStateUpdate) -> gm.TaskUpdate:
 
 def _given(result: dict[str, Json] | None) -> dict[str, Json]:
     return {name: value for name, value in (result or {}).items() if value not in (None, "")}
+
+
+@workflows.post("/workflow/{workflowId}/upgrade", body=UpgradeWorkflowRequest, access="UPDATE")
+async def upgrade_workflow(call: Call) -> Response:
+    """Let an execution that runs go on by another version of its definition."""
+    await upgrade(call.services, call.path_params["workflowId"], await call.decode(UpgradeWorkflowRequest))
+    return empty()
 
 
 class JumpQuery(Struct, rename="camel"):
