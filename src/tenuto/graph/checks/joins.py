@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from tenuto.graph.checks.problem import Problem
 from tenuto.graph.checks.tree import Site, inner_lists
 from tenuto.graph.definitions import WorkflowDef, WorkflowTask
 
-#: The beginning (False) or the end (True) of a task, by its reference name.
-_Moment: TypeAlias = tuple[str, bool]
+#: Of the task with a reference name: it begins, it ends, and what stands inside of it is over.
+_Moment: TypeAlias = tuple[str, Literal["begin", "end", "over"]]
 
 
 def check_joins(definition: WorkflowDef, found: list[Site]) -> Iterator[Problem]:
@@ -23,12 +23,12 @@ def check_joins(definition: WorkflowDef, found: list[Site]) -> Iterator[Problem]
             continue
         for index, name in enumerate(node.join_on):
             path = f"{site.path}.joinOn[{index}]"
-            mine = circle.get((node.task_reference_name, True))
+            mine = circle.get((node.task_reference_name, "end"))
             if name not in known:
                 yield Problem(path, f"there is no task with the reference name {name!r}", name)
             elif name == node.task_reference_name:
                 yield Problem(path, f"{name} can't wait for itself", name)
-            elif _waits_for_all(node) and mine is not None and mine == circle.get((name, True)):
+            elif _waits_for_all(node) and mine is not None and mine == circle.get((name, "end")):
                 yield Problem(path, f"{node.task_reference_name} waits for {name}, which can't end before it", name)
         for index, name in enumerate(node.default_exclusive_join_task):
             if name not in known:
@@ -45,22 +45,26 @@ def _waits_for_all(node: WorkflowTask) -> bool:
 
 
 def _requirements(definition: WorkflowDef) -> dict[_Moment, list[_Moment]]:
-    """What must have happened before each beginning and each end."""
+    """What must have happened before each moment."""
     before: dict[_Moment, list[_Moment]] = {}
 
-    def add(tasks: list[WorkflowTask], parent: str | None) -> None:
-        previous: _Moment | None = None if parent is None else (parent, False)
+    def need(moment: _Moment, *earlier: _Moment) -> None:
+        before.setdefault(moment, []).extend(earlier)
+
+    def add(tasks: list[WorkflowTask], holder: _Moment | None) -> None:
+        previous = holder
         for node in tasks:
-            begin, end = (node.task_reference_name, False), (node.task_reference_name, True)
-            before.setdefault(begin, []).extend([] if previous is None else [previous])
-            before.setdefault(end, []).append(begin)
+            name = node.task_reference_name
+            need((name, "begin"), *(() if previous is None else (previous,)))
+            need((name, "end"), (name, "begin"))
+            need((name, "over"), (name, "end"))
             for _, inner in inner_lists(node, ""):
-                add(inner, node.task_reference_name)
+                add(inner, (name, "begin"))
                 if inner and node.type != "FORK_JOIN":  # after a fork comes its join, whatever the branches do
-                    before[end].append((inner[-1].task_reference_name, True))
+                    need((name, "end" if node.type == "DO_WHILE" else "over"), (inner[-1].task_reference_name, "over"))
             if _waits_for_all(node):
-                before[end] += [(name, True) for name in node.join_on if name != node.task_reference_name]
-            previous = end
+                need((name, "end"), *((joined, "end") for joined in node.join_on if joined != name))
+            previous = (name, "over")
 
     add(definition.tasks, None)
     return before
