@@ -31,7 +31,7 @@ from tests.contract.rows import Engine, run, task_entry, workflow_entry
 
 # Few values, so that rows meet conditions; with cases, wildcards of SQL, quotes, and all the lengths of UTF-8. No NUL,
 # for that is where SQLite stops to look through a text.
-TEXTS = st.text("aAbB%_*\\'äÄß€😀İ", max_size=3)
+TEXTS = st.text("aAbBkK\u212a%_*\\'äÄß€😀İ", max_size=3)
 NUMBERS = st.integers(-1, 3)
 IDENTIFIERS = {"workflow_id", "task_id", "workflow_type"}
 NULLABLE = {

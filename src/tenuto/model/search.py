@@ -269,14 +269,25 @@ def contains_text(row: object, text: str, searchable: Searchable) -> bool:
     return any(is_like(getattr(row, field) or "", ("", text, "")) for field in searchable.texts)
 
 
-_ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-
-
 def is_like(text: str, pieces: Sequence[str]) -> bool:
     """Does the text consist of these pieces and anything between them?
 
-    Case is ignored in ASCII letters; in others too if a piece has any, which costs a store more."""
-    text, *pieces = _same_case((text, *pieces), only_ascii=all(map(str.isascii, pieces)))
+    Case is ignored: if a piece has letters that are not ASCII's in all letters, else in those of ASCII."""
+    return is_like_lowered(text, *lowered(pieces))
+
+
+def lowered(pieces: Sequence[str]) -> tuple[Sequence[str], bool]:
+    """The pieces in lower case, and whether they are all ASCII."""
+    lower = [piece.lower() for piece in pieces]
+    return lower, all(map(str.isascii, lower))
+
+
+_ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
+def is_like_lowered(text: str, pieces: Sequence[str], ascii: bool) -> bool:
+    """`is_like`, of what `lowered` gave."""
+    text = text.translate(_ASCII_LOWER) if ascii else text.lower()
     first, last = pieces[0], pieces[-1]
     if len(pieces) == 1:
         return text == first
@@ -289,7 +300,3 @@ def is_like(text: str, pieces: Sequence[str]) -> bool:
             return False
         position = found + len(piece)
     return text.endswith(last) and len(text) - len(last) >= position
-
-
-def _same_case(texts: Sequence[str], *, only_ascii: bool) -> list[str]:
-    return [text.translate(_ASCII_LOWER) if only_ascii else text.lower() for text in texts]

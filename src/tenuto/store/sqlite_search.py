@@ -33,7 +33,8 @@ from tenuto.model.search import (
     SearchQuery,
     StartsWith,
     check_query,
-    is_like,
+    is_like_lowered,
+    lowered,
 )
 from tenuto.store.protocol import SearchPage, TaskIndexRow, WorkflowIndexRow
 from tenuto.store.sqlite_documents import behind
@@ -43,7 +44,7 @@ from tenuto.store.sqlite_reads import select
 LONGEST_SEARCH = 20.0
 """Seconds. One search at a time is done, so a longer one would keep all others from their turn."""
 
-_CHECKED_AFTER = 50_000
+CHECKED_AFTER = 50_000
 """Steps of SQLite's machine between two looks at the clock: a few milliseconds."""
 
 R = TypeVar("R")
@@ -53,7 +54,9 @@ class _Index(Struct, frozen=True):
     """One of the two search indexes: `number` is the column that identifies a row."""
 
     searchable: Searchable
-    tables: str
+    table: str
+    executions: str
+    """What joins the runs, if a query asks for their columns."""
     columns: Mapping[str, str]
     number: str
     newest_first: tuple[str, ...]
@@ -66,14 +69,16 @@ def _columns(searchable: Searchable, table: str, of_executions: Sequence[str]) -
 
 _WORKFLOWS = _Index(
     WORKFLOWS,
-    "workflow_index AS w LEFT JOIN executions AS e ON e.id = w.run",
+    "workflow_index AS w",
+    "JOIN executions AS e ON e.id = w.run",
     _columns(WORKFLOWS, "w", ["workflow_id"]),
     number="w.run",
     newest_first=("w.start_time", "w.run"),
 )
 _TASKS = _Index(
     TASKS,
-    "task_index AS t LEFT JOIN executions AS e ON e.id = t.run",
+    "task_index AS t",
+    "JOIN executions AS e ON e.id = t.run",
     _columns(TASKS, "t", ["workflow_id", "workflow_type"]),
     number="t.id",
     newest_first=("t.id",),
@@ -108,11 +113,11 @@ def _search(
     whole rows would be to move all their texts."""
     check_query(query, index.searchable)
     translation = _Translation(index)
-    where = translation.where(query)
-    found = f"FROM {index.tables} WHERE {where}"
-    page = f"SELECT {index.number} {found} ORDER BY {_order(query, index)} LIMIT ? OFFSET ?"
+    where, order = translation.where(query), translation.order(query)
+    found = f"FROM {translation.tables()} WHERE {where}"
+    page = f"SELECT {index.number} {found} ORDER BY {order} LIMIT ? OFFSET ?"
     deadline = time.monotonic() + LONGEST_SEARCH
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, _CHECKED_AFTER)
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, CHECKED_AFTER)
     try:
         connection.execute("BEGIN")
         numbers = [
@@ -136,28 +141,32 @@ def _search(
     return total, numbers, rows
 
 
-def _order(query: SearchQuery, index: _Index) -> str:
-    terms: dict[str, bool] = {}
-    for field, descending in query.sort:
-        terms.setdefault(index.columns[field], descending)
-    for column in index.newest_first:
-        terms.setdefault(column, True)
-    return ", ".join(f"{column} {'DESC' if descending else 'ASC'}" for column, descending in terms.items())
-
-
 class _Translation:
-    """Conditions in SQL; `values` are those of the question marks so far."""
+    """A query in SQL; `values` are those of the question marks so far."""
 
     def __init__(self, index: _Index) -> None:
         self._index = index
+        self._asks_executions = False
         self.values: list[object] = []
+
+    def tables(self) -> str:
+        """What the parts so far are about. Every row has its execution, so it is joined only where it is asked."""
+        return f"{self._index.table} {self._index.executions}" if self._asks_executions else self._index.table
+
+    def order(self, query: SearchQuery) -> str:
+        terms: dict[str, bool] = {}
+        for field, descending in query.sort:
+            terms.setdefault(self._column(field), descending)
+        for column in self._index.newest_first:
+            terms.setdefault(column, True)
+        return ", ".join(f"{column} {'DESC' if descending else 'ASC'}" for column, descending in terms.items())
 
     def where(self, query: SearchQuery) -> str:
         parts = [] if query.condition is None else [self._condition(query.condition)]
         if query.free_text:
             texts = self._index.searchable.texts
             pieces = ("", query.free_text, "")
-            parts.append(_joined("OR", [self._like(self._index.columns[text], pieces) for text in texts]))
+            parts.append(_joined("OR", [self._like(self._column(text), pieces) for text in texts]))
         return _joined("AND", parts) if parts else "1"
 
     def _condition(self, condition: Condition) -> str:
@@ -168,7 +177,7 @@ class _Translation:
                 return _joined("OR", [self._condition(part) for part in conditions]) if conditions else "0"
             case Not(part):
                 return _not(self._condition(part))
-        column = self._index.columns[condition.field]
+        column = self._column(condition.field)
         match condition:
             case Compare(_, "!=", value):
                 return f"{column} IS NOT {self._bind(value)}"
@@ -187,10 +196,21 @@ class _Translation:
                 return f"ifnull({column}, '') = ''" if is_text else f"{column} IS NULL"
 
     def _like(self, column: str, pieces: Sequence[str]) -> str:
-        """SQLite's own LIKE knows the two cases of ASCII letters only."""
-        if all(map(str.isascii, pieces)):
+        """SQLite's own LIKE knows the two cases of ASCII letters only. What knows those of others is slow, so it is
+        asked only of texts that have as much as one."""
+        pieces, ascii = lowered(pieces)
+        if ascii:
             return f"{column} LIKE {self._bind('%'.join(map(_escaped, pieces)))} ESCAPE '\\'"
-        return f"is_like({column}, {self._bind(msgspec.json.encode(pieces).decode())})"
+        pattern = self._bind(msgspec.json.encode(pieces).decode())
+        return (
+            f"CASE WHEN length({column}) < length(CAST({column} AS BLOB)) THEN is_like({column}, {pattern})"
+            f" WHEN {column} IS NOT NULL THEN 0 END"
+        )
+
+    def _column(self, field: str) -> str:
+        column = self._index.columns[field]
+        self._asks_executions |= column.startswith("e.")
+        return column
 
     def _bind(self, value: object) -> str:
         self.values.append(value)
@@ -213,8 +233,8 @@ def _escaped(piece: str) -> str:
     return piece.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _is_like(text: str | None, pattern: str) -> bool | None:
-    return None if text is None else is_like(text, _pieces(pattern))
+def _is_like(text: str, pattern: str) -> bool:
+    return is_like_lowered(text, _pieces(pattern), ascii=False)
 
 
 @lru_cache(maxsize=64)
