@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -232,7 +232,18 @@ def _decode(data: Json, kind: type[T], what: str) -> T:
         return convert_leniently(data, kind)
     except msgspec.ValidationError as error:
         problem = str(error)
-    raise DefinitionError(_path(problem, data, kind), problem.partition(" - at `$")[0])
+    path = _path(problem, data, kind)
+    raise DefinitionError(path, problem.partition(" - at `$")[0] + _choices(path, kind))
+
+
+def _choices(path: str, kind: type[Any]) -> str:
+    """What may be written in a field that allows certain words only."""
+    of_task = kind is TaskDef or ".taskDefinition." in path
+    for holder in (TaskDef, SchemaDef) if of_task else (WorkflowDef, RateLimitConfig, SchemaDef):
+        for each in msgspec.structs.fields(holder):
+            if each.encode_name == path.rpartition(".")[2] and get_origin(each.type) is Literal:
+                return f"; it must be one of {', '.join(get_args(each.type))}"
+    return ""
 
 
 def _problem(data: Json, kind: type[Any]) -> str:

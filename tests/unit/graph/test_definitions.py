@@ -138,6 +138,13 @@ def test_the_error_names_the_place(fields: dict[str, Any], path: str) -> None:
     assert caught.value.message
 
 
+def test_the_error_tells_what_may_be_written() -> None:
+    with pytest.raises(DefinitionError, match="one of TIME_OUT_WF, ALERT_ONLY at timeoutPolicy"):
+        decode_workflow_def({"name": "w", "timeoutPolicy": "RETRY"})
+    with pytest.raises(DefinitionError, match="one of RETRY, TIME_OUT_WF, ALERT_ONLY at timeoutPolicy"):
+        decode_task_def({"name": "t", "timeoutPolicy": "NEVER"})
+
+
 @pytest.mark.parametrize("data", [None, [], "text", 5, {}])
 def test_what_is_no_definition(data: Any) -> None:
     with pytest.raises(DefinitionError):
