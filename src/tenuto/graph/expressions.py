@@ -37,6 +37,8 @@ def evaluate(template: Json, scope: Scope) -> Json:
         return _Evaluation(scope).value(template, 0)
     except TooMuchWork as error:
         raise ExpressionError(str(error)) from None
+    except RecursionError:
+        raise ExpressionError("a value is nested too deep to be compared or written as text") from None
 
 
 class _Evaluation:

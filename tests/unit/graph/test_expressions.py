@@ -230,6 +230,16 @@ def test_too_deep_templates_are_an_error() -> None:
         value(template)
 
 
+def test_values_that_are_nested_too_deep_for_a_text_are_an_error() -> None:
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    scope = Names({"a": deep})
+    assert evaluate("${a}", scope) is deep
+    with pytest.raises(ExpressionError, match="nested too deep"):
+        evaluate("text ${a}", scope)
+
+
 def test_texts_have_an_end() -> None:
     scope = Names({"workflow": {"input": {"big": "x" * (TEXT // 2)}}})
     with pytest.raises(ExpressionError, match="characters"):
