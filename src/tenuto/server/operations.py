@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from tenuto.graph.execution import GraphExecution
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 #: How many parents up a task is looked for.
 DEPTH = 64
+#: Characters that a request in the query may have.
+LONGEST_PRINT = 64 * 1024
 
 
 class SkipTaskRequest(Struct, rename="camel"):
@@ -41,8 +45,23 @@ class UpgradeWorkflowRequest(Struct, rename="camel"):
 
 
 def skip_request(query: str, body: dict[str, Json]) -> SkipTaskRequest:
-    """The request, which clients send as JSON in the query or in the body."""
-    return decoded(query.encode(), SkipTaskRequest) if query else converted(body, SkipTaskRequest)
+    """The request, which clients send as JSON in the body or in the query; the official Python client writes it there
+    as Python prints a dict."""
+    if not query:
+        return converted(body, SkipTaskRequest)
+    return decoded(_as_json(query), SkipTaskRequest)
+
+
+def _as_json(text: str) -> bytes:
+    """A printed dict as JSON; other texts as they are."""
+    if len(text) > LONGEST_PRINT:
+        raise bad_request(f"skipTaskRequest is longer than {LONGEST_PRINT} characters: send it as the body")
+    if not text.startswith("{'"):
+        return text.encode()
+    try:
+        return msgspec.json.encode(literal_eval(text))
+    except (ValueError, SyntaxError, TypeError, OverflowError, MemoryError, RecursionError):
+        raise bad_request("skipTaskRequest is neither JSON nor a dict as Python prints it") from None
 
 
 async def restart(services: Services, workflow_id: str, latest: bool) -> None:
