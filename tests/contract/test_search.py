@@ -5,7 +5,20 @@ from typing import Any
 import pytest
 
 from tenuto.model.errors import LeaseLostError, StoreError
-from tenuto.model.search import And, Between, Compare, Condition, In, IsNull, Like, Not, Or, SearchQuery, StartsWith
+from tenuto.model.search import (
+    And,
+    Between,
+    Compare,
+    Condition,
+    In,
+    IsNull,
+    Like,
+    Not,
+    Or,
+    SearchQuery,
+    StartsWith,
+    Value,
+)
 from tenuto.store.protocol import Store
 from tests.contract.rows import HOUR, Engine, closed, run, task_entry, workflow_entry
 
@@ -263,7 +276,7 @@ async def test_every_field_can_be_asked(store: Store, engine: Engine) -> None:
             task_entry("t2", "r2", "w2", start_time=9, correlation_id="c", reason="x"),
         ],
     )
-    for field, value, expected in [
+    asked_of_runs: list[tuple[str, Value, str]] = [
         ("workflow_id", "order", "r1"),
         ("correlation_id", "c", "r1"),
         ("version", 2, "r1"),
@@ -274,9 +287,10 @@ async def test_every_field_can_be_asked(store: Store, engine: Engine) -> None:
         ("parent_workflow_id", "", "r1"),
         ("classifier", "agent", "r2"),
         ("priority", 9, "r2"),
-    ]:
+    ]
+    for field, value, expected in asked_of_runs:
         assert await runs(store, Compare(field, "=", value)) == [expected]
-    for field, value, expected in [
+    asked_of_tasks: list[tuple[str, Value, str]] = [
         ("workflow_id", "w2", "t2"),
         ("task_id", "t1", "t1"),
         ("task_type", "a", "t1"),
@@ -287,7 +301,8 @@ async def test_every_field_can_be_asked(store: Store, engine: Engine) -> None:
         ("start_time", 9, "t2"),
         ("correlation_id", "c", "t2"),
         ("reason", "x", "t2"),
-    ]:
+    ]
+    for field, value, expected in asked_of_tasks:
         assert await tasks(store, Compare(field, "=", value)) == [expected]
     assert await tasks(store, Compare("workflow_type", "=", "Order")) == ["t2", "t1"]
 
