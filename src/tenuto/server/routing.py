@@ -164,7 +164,7 @@ class RouteTable:
         allowed: set[str] = set()
         nodes = [self._root]
         for segment in _segments(raw_path):
-            nodes = [next for node in nodes for next in (node.literal.get(segment), node.any) if next is not None]
+            nodes = [next for node in nodes for next in (node.literal.get(segment), node.any if segment else None) if next]
         for node in nodes:
             allowed.update(node.routes)
         return allowed | {"HEAD"} if "GET" in allowed else allowed

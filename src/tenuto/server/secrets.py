@@ -58,7 +58,7 @@ class Secrets:
         try:
             return self._vault.open(_sealed_name(secret.name), secret.sealed).decode()
         except Unreadable as error:
-            logger.error("secret %s", error, extra={"action": "secret_unreadable"})
+            logger.error("%s", error, extra={"action": "secret_unreadable"})
             return None
 
 
