@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tenuto.model.system_tasks import SystemTaskResult
 from tenuto.system_tasks.buses.bus import BusError, Message
@@ -45,7 +46,19 @@ async def publish(tasks: SystemTasks, servers: str, **keys: Any) -> SystemTaskRe
     return await tasks.run(system_task("KAFKA_PUBLISH", {"kafka_request": request}))
 
 
-async def test_messages_of_both_tasks_arrive_in_order_and_once(servers: str) -> None:
+async def committed(servers: str) -> int:
+    """How many messages of the topic `orders` are committed for the group."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id="tenuto", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition("orders", number) for number in range(4)]
+        consumer.assign(partitions)
+        return sum([await consumer.committed(partition) or 0 for partition in partitions])
+    finally:
+        await consumer.stop()
+
+
+async def test_messages_of_both_tasks_arrive_and_once(servers: str) -> None:
     received = Received(refuse=1)
     async with running_tasks(SystemTaskSettings(buses=settings_for(servers))) as tasks:
         result = await publish(tasks, servers, key="k", headers={"kind": "test", "n": 1})
@@ -54,20 +67,17 @@ async def test_messages_of_both_tasks_arrive_in_order_and_once(servers: str) -> 
         assert (result.status, result.reason) == ("COMPLETED", None)
 
         subscription = tasks.buses.subscribe("kafka:orders", received)
-        first, second = await received.count(2)
+        # The topic has several partitions, so either may come first.
+        told, published = sorted(await received.count(2), key=lambda message: message.id != "task-1")
         await subscription.aclose()
 
-        # The next one goes on behind what was taken.
+        # A third is for whoever subscribes next: only what was taken is committed.
         await tasks.buses.publish("kafka:orders", Message("three", b"3"))
-        later = Received()
-        subscription = tasks.buses.subscribe("kafka:orders", later)
-        await later.count(1)
-        await subscription.aclose()
-    assert first.payload == b'{"a":1}'
-    assert first.headers == {"kind": "test", "n": "1"}
-    assert received.refused == [first]
-    assert second.id == "task-1"
-    assert later.ids == ["three"]
+        assert await committed(servers) == 2
+    assert told.payload.startswith(b'{"workflowInstanceId":"workflow-1"')
+    assert published.payload == b'{"a":1}'
+    assert published.headers == {"kind": "test", "n": "1"}
+    assert received.refused in ([told], [published])
 
 
 @pytest.mark.parametrize(
@@ -79,8 +89,6 @@ async def test_messages_of_both_tasks_arrive_in_order_and_once(servers: str) -> 
     ],
 )
 async def test_keys(servers: str, tasks: SystemTasks, key: Any, serializer: str | None, written: bytes) -> None:
-    from aiokafka import AIOKafkaConsumer
-
     result = await publish(tasks, servers, key=key, keySerializer=serializer)
     assert (result.status, result.reason) == ("COMPLETED", None)
     consumer = AIOKafkaConsumer("orders", bootstrap_servers=servers, auto_offset_reset="earliest")
