@@ -161,6 +161,7 @@ class Engine:
     def _refuse_waiters(self, error: BaseException) -> None:
         self.closed_runs.fail(error)
         self.updates.forget()
+        self.graphs.refuse_waiters(error)
         for asking in list(self._asking):
             if not asking.done():
                 asking.set_exception(error)

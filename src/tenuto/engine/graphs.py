@@ -27,6 +27,7 @@ from tenuto.graph.decision import Decision
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.json_payloads import payload_json
 from tenuto.model import messages as msg
+from tenuto.model.errors import RPCError, RPCStatusCode
 from tenuto.model.events import ExecutionRef
 from tenuto.model.graph import Task
 from tenuto.model.graph_messages import GraphStart, TaskUpdate, TaskUpdated
@@ -209,7 +210,9 @@ class Graphs:
         return future
 
     def future(self) -> asyncio.Future[Any]:
-        """A future that gets an error if the engine stops before."""
+        """A future that gets an error if the engine stops before. Raises RPCError (UNAVAILABLE) if it has already."""
+        if self.engine.failed.done():
+            raise RPCError("the engine has stopped", RPCStatusCode.UNAVAILABLE)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         future.add_done_callback(self._waiting.discard)

@@ -61,7 +61,14 @@ class Poller:
 
     __slots__ = ("alarm", "finishing", "found", "future", "pending", "render", "wanted", "worker_id")
 
-    def __init__(self, worker_id: str, wanted: int, render: Callable[[GraphExecution, Task], bytes]) -> None:
+    def __init__(
+        self,
+        worker_id: str,
+        wanted: int,
+        render: Callable[[GraphExecution, Task], bytes],
+        future: asyncio.Future[list[bytes]],
+    ) -> None:
+        self.future = future
         self.worker_id = worker_id
         self.wanted = wanted
         self.render = render
@@ -69,7 +76,6 @@ class Poller:
         #: Executions that are being read for it.
         self.pending = 0
         self.finishing = False
-        self.future: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
         self.alarm: asyncio.TimerHandle | None = None
 
     @property
@@ -94,6 +100,8 @@ class TaskQueues:
         self._queues: dict[tuple[str, str], Queue] = {}
         #: Where each waiting task is, by its id. An entry that is not the one here is passed over.
         self._waiting: dict[str, Entry] = {}
+        #: Who has polled and has no answer yet.
+        self._pollers: set[Poller] = set()
         self._order = 0
         self._polls: dict[tuple[str, str], dict[str, PollData]] = {}
         self.limits = TaskLimits(graphs.engine.clock, self._room_again)
@@ -126,6 +134,9 @@ class TaskQueues:
         """The engine starts over from what the store knows."""
         self._waiting.clear()
         self.limits.clear()
+        for poller in list(self._pollers):
+            if not poller.future.done():
+                poller.future.set_result([])  # what it was to get is perhaps not on record
         for queue in self._queues.values():
             queue.entries.clear()
 
@@ -143,8 +154,10 @@ class TaskQueues:
         """Ask for up to `count` tasks. The poller's future gets what `render` makes of them, as soon as there is one,
         or an empty list after `timeout` seconds; never before the hand-out is on record."""
         self._note_poll(task_type, domain, worker_id)
-        poller = Poller(worker_id, count, render)
+        poller = Poller(worker_id, count, render, self._graphs.future())
         queue = self._queue(task_type, domain, self._graphs.is_system(task_type))
+        self._pollers.add(poller)
+        poller.future.add_done_callback(lambda _: self._pollers.discard(poller))
         queue.pollers.append(poller)
         self._serve(queue)
         if poller.found or poller.pending:
