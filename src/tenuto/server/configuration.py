@@ -16,6 +16,7 @@ from tenuto.server.identity.gate import Gate
 from tenuto.server.identity.records import GatewayAuth
 from tenuto.server.integrations import Integrations
 from tenuto.server.prompts import Prompts
+from tenuto.server.schedules import SchedulerState, Schedules
 from tenuto.server.schemas import Schemas
 from tenuto.server.secrets import Environment, Secrets
 from tenuto.server.settings import Settings
@@ -47,6 +48,8 @@ class Configuration:
         self.schemas = Schemas(store, clock)
         self.event_handlers = EventHandlers(store, clock)
         self.queue_configs = QueueConfigs(store, clock, vault)
+        self.schedules = Schedules(store, clock)
+        self.scheduler_state = Collection(store, clock, "scheduler", SchedulerState)
         self._store = store
         self._seen = -1
         self._collections: list[Collection[Any]] = [
@@ -60,6 +63,8 @@ class Configuration:
             self.schemas,
             self.event_handlers,
             self.queue_configs,
+            self.schedules,
+            self.scheduler_state,
         ]
 
     async def open(self) -> None:

@@ -15,6 +15,7 @@ from tenuto.server.event_queues import EventQueues
 from tenuto.server.graph_host import ServerGraphHost
 from tenuto.server.metrics import Metrics
 from tenuto.server.polled_tasks import PolledTasks
+from tenuto.server.scheduler import Scheduler
 from tenuto.server.settings import Settings, system_task_settings
 from tenuto.store.protocol import Store
 from tenuto.system_tasks.registry import SystemTasks
@@ -35,6 +36,7 @@ class Services:
         self.gate = self.configuration.gate
         self.cage = Cage()
         self.events = EventQueues(self)
+        self.scheduler = Scheduler(self)
         self.system_tasks = SystemTasks(system_task_settings(settings), self.cage, self.events.publish)
         self.render_task = PolledTasks(self)
         self._log_number = 0
@@ -100,6 +102,7 @@ class Services:
             raise
         self.engine.spawn(self.configuration.watch(), "configuration")
         self.engine.spawn(self.events.run(), "event queues")
+        self.engine.spawn(self.scheduler.run(), "scheduler")
 
     async def _serve_graphs(self) -> None:
         catalog = self.graphs.catalog

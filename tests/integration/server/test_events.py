@@ -45,7 +45,8 @@ async def test_an_event_starts_a_workflow(conductor: Conductor) -> None:
     [execution] = await executions(conductor, "h")
     task = await conductor.task(publisher, "tell")
     assert execution["id"] == f"{task['taskId']}_0"
-    assert execution["status"] == "COMPLETED" and execution["action"] == "start_workflow"
+    assert execution["status"] == "COMPLETED"
+    assert execution["action"] == "start_workflow"
     started = await conductor.until(execution["output"]["workflowId"])
     assert started["input"] == {
         "x": "hello",
@@ -53,7 +54,8 @@ async def test_an_event_starts_a_workflow(conductor: Conductor) -> None:
         "conductor.event.name": "conductor:publisher:news",
     }
     assert started["event"] == "conductor:publisher:news"
-    assert started["correlationId"] == "c-5" and started["taskToDomain"] == {"*": "d"}
+    assert started["correlationId"] == "c-5"
+    assert started["taskToDomain"] == {"*": "d"}
 
 
 async def test_conditions(conductor: Conductor) -> None:
@@ -71,7 +73,8 @@ async def test_conditions(conductor: Conductor) -> None:
     assert (await executions(conductor, "yes"))[0]["status"] == "COMPLETED"
     assert (await executions(conductor, "no"))[0]["status"] == "SKIPPED"
     bad = (await executions(conductor, "bad"))[0]
-    assert bad["status"] == "FAILED" and "condition" in bad["output"]["exception"]
+    assert bad["status"] == "FAILED"
+    assert "condition" in bad["output"]["exception"]
     assert (await executions(conductor, "param"))[0]["status"] == "COMPLETED"
 
 
@@ -94,7 +97,8 @@ async def test_actions_on_tasks_and_workflows(conductor: Conductor) -> None:
     await publish(conductor, {"id": first, "deep": {"value": 7}}, f"{event}:a", messageId="m1")
     await executions(conductor, "a")
     done = await conductor.task(first, "w1")
-    assert done["status"] == "COMPLETED" and done["outputData"]["answer"] == 7
+    assert done["status"] == "COMPLETED"
+    assert done["outputData"]["answer"] == 7
     assert done["outputData"]["conductor.event.messageId"] == "m1"
     for _ in range(2):
         await publish(conductor, {"id": first, "x": 1}, f"{event}:d")
@@ -221,4 +225,5 @@ async def test_queue_configurations_and_connectivity(conductor: Conductor) -> No
     await conductor.call("DELETE", path, expect=404)
     assert (await conductor.post("/event/queue/connectivity", {"sink": "conductor:x"}))["successful"] is True
     refused = await conductor.post("/event/queue/connectivity", {"sink": "pigeon:x"})
-    assert refused["successful"] is False and "pigeon" in refused["reason"]
+    assert refused["successful"] is False
+    assert "pigeon" in refused["reason"]

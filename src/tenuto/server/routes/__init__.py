@@ -11,6 +11,7 @@ from tenuto.server.routes import (
     metadata,
     prompts,
     roles,
+    scheduler,
     schemas,
     search,
     secrets,
@@ -50,4 +51,5 @@ FAMILIES = [
     prompts.prompts,
     integrations.integrations,
     events.events,
+    scheduler.schedules,
 ]
