@@ -21,6 +21,8 @@ from tenuto.graph.state import GraphState
 from tenuto.model.graph import Task
 from tenuto.model.json_values import Json
 
+#: These wait for other tasks of the execution.
+WAITING_KINDS = frozenset(("JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"))
 #: Rounds of one decision. A workflow that needs more has a loop that never waits; it goes on after the next commit.
 ROUNDS = 10_000
 
@@ -42,7 +44,7 @@ def decide(execution: GraphExecution, context: Context) -> None:
     if all(task.seq == 0 for task in state.tasks.values()):
         _begin(decision)
     for _ in range(ROUNDS):
-        if not _round(decision):
+        if not _round(decision) and not _unblock(decision):
             break
     if _nothing_left(state):
         completion.complete(decision)
@@ -57,6 +59,22 @@ def _round(decision: Decision) -> bool:
         if task.number in decision.state.open:
             _step(decision, task)
     return decision.execution.version != before
+
+
+def _unblock(decision: Decision) -> bool:
+    """If nothing is open but what waits for others: have the innermost give up waiting. False if nothing came of it."""
+    execution, state = decision.execution, decision.state
+    if state.closed or not state.open or execution.evaluating:
+        return False
+    waiting = list(state.open.values())
+    if any(task.kind not in WAITING_KINDS for task in waiting):
+        return False
+    before = execution.version
+    for task in reversed(waiting):
+        kinds.of(task).stalled(decision, task)
+        if execution.version != before:
+            return True
+    return False
 
 
 def _nothing_left(state: GraphState) -> bool:

@@ -10,6 +10,7 @@ from tenuto.graph.effects import Evaluate, Offer, Retract, RunSystemTask, Send
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.expressions import evaluate
 from tenuto.graph.naming import with_scope
+from tenuto.graph.plan import plan_of
 from tenuto.graph.roots import Roots
 from tenuto.graph.state import GraphState
 from tenuto.model.events import ExecutionRef
@@ -90,16 +91,19 @@ class Decision:
             task.start_time = self.now
         if not task.open:
             task.end_time = self.now
-        if self.state.plan.node(node.task_reference_name) is not node:
-            self._add_own_definitions(task, node)
+        self._add_own_definitions(task, node)
         task.input = kinds.of(task).make_input(self, node, task, {}) if input is None else input
         task.domain = self._domain(task)
         self.execution.schedule(task)
         return task
 
     def _add_own_definitions(self, task: Task, node: WorkflowTask) -> None:
-        """The task is not in the workflow's definition as it stands, so it carries what applies to it."""
-        task.node = to_json(node)
+        """What is not in the workflow's definition as it stands, the task carries itself."""
+        base = node.task_reference_name
+        if self.state.plan.node(base) is not node:
+            task.node = to_json(node)
+        elif plan_of(self.state.definition).node(base) is node:
+            return
         if node.task_definition is None and node.name not in self.state.plan.snapshot.tasks:
             registered = self.context.definitions.task(node.name)
             task.definition = None if registered is None else to_json(registered)

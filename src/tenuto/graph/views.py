@@ -119,7 +119,8 @@ def node_view(execution: GraphExecution, task: Task) -> msgspec.Raw:
     """The task's part of the definition, encoded."""
     if task.node is not None:
         return msgspec.Raw(encode_json(to_json(execution.node(task))))
-    return _nodes(execution.state.definition)[task.base]
+    view = _nodes(execution.state.definition).get(task.base)
+    return msgspec.Raw(encode_json(to_json(execution.node(task)))) if view is None else view
 
 
 @lru_cache(maxsize=512)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class DecisionTask(Kind):
     retriable = False
 
+    def schedule(self, decision: Decision, node: WorkflowTask, scope: tuple[int, ...]) -> None:
+        decision.create(node, scope, def_name=node.type)
+
     def begin(self, decision: Decision, task: Task) -> None:
         node = decision.execution.node(task)
         decision.start(task)

@@ -38,10 +38,6 @@ class ExclusiveJoin(Kind):
             else:
                 decision.end(task, "FAILED", joined.output, reason=f"{joined.reference} is {joined.status}")
             return
-        if not _may_come(decision, task):
-            decision.end(task, "FAILED", reason="none of the tasks in joinOn or defaultExclusiveJoinTask has run")
 
-
-def _may_come(decision: Decision, task: Task) -> bool:
-    """Is anything under way that may still lead to one of the joined tasks?"""
-    return any(other is not task and not other.executed for other in decision.state.open.values())
+    def stalled(self, decision: Decision, task: Task) -> None:
+        decision.end(task, "FAILED", reason="none of the tasks in joinOn or defaultExclusiveJoinTask has run")

@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 ENDS = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "FAILED_WITH_TERMINAL_ERROR", "CANCELED")
 
 
+#: What a script sees of a branch whose last task has not been scheduled.
+_NOT_YET: dict[str, Json] = {"status": None, "output": {}}
+
+
 def joined_tasks(decision: Decision, task: Task) -> list[Task | None]:
     """The latest attempts of what a join waits for; None for what has not been scheduled yet."""
     return [decision.state.by_reference.get(name) for name in task.input.get("joinOn", [])]
+
+
+def _ended(branches: list[Task | None]) -> list[Task]:
+    return [branch for branch in branches if branch is not None and branch.executed and not branch.retried]
 
 
 class Join(Kind):
@@ -40,21 +48,30 @@ class Join(Kind):
 
     def advance(self, decision: Decision, task: Task) -> None:
         branches = joined_tasks(decision, task)
-        ended = [branch for branch in branches if branch is not None and branch.executed and not branch.retried]
-        if len(ended) == len(branches):
+        ended = _ended(branches)
+        script = decision.execution.node(task).expression
+        if not branches or (not script and len(ended) == len(branches)):
             self._complete(decision, task, ended)
-        elif task.memory.get("ended") != len(ended) and decision.execution.node(task).expression:
+        elif script and ended and task.memory.get("ended") != len(ended):
             decision.execution.change_task(task, "asked", memory={"ended": len(ended)})
-            self._ask(decision, task, branches, ended)
+            self._ask(decision, task, ended, script)
 
-    def _ask(self, decision: Decision, task: Task, branches: list[Task | None], ended: list[Task]) -> None:
+    def stalled(self, decision: Decision, task: Task) -> None:
+        """What has not come by now stands in a branch that was not taken; or the script wants to wait for nothing."""
+        self._complete(decision, task, _ended(joined_tasks(decision, task)))
+
+    def _ask(self, decision: Decision, task: Task, ended: list[Task], script: str) -> None:
         """A branch has ended: does the script want to wait for more?"""
-        value: dict[str, Json] = {
-            branch.reference: task_root(decision.execution, branch) for branch in branches if branch
-        }
+        value: dict[str, Json] = {}
+        for name in task.input["joinOn"]:
+            branch = decision.state.by_reference.get(name)
+            seen = _NOT_YET if branch is None else task_root(decision.execution, branch)
+            value[name] = seen
+            if branch is not None:
+                value[branch.base] = seen
         value["joinOn"] = task.input["joinOn"]
         value["completed"] = [branch.reference for branch in ended]
-        decision.evaluate(task, decision.execution.node(task).expression or "", value)
+        decision.evaluate(task, script, value)
 
     def evaluated(self, decision: Decision, task: Task, value: Json, error: str, fatal: bool) -> None:
         if error:

@@ -35,6 +35,9 @@ class Kind:
     def advance(self, decision: Decision, task: Task) -> None:
         """The task is IN_PROGRESS; something happened in the execution, or its time has come."""
 
+    def stalled(self, decision: Decision, task: Task) -> None:
+        """The task is IN_PROGRESS and waits for others, but nothing is under way any more that could bring them."""
+
     def evaluated(self, decision: Decision, task: Task, value: Json, error: str, fatal: bool) -> None:
         """The script that the task asked for came to `value`, or failed with `error`."""
 

@@ -18,6 +18,9 @@ SCRIPTS = ("javascript", "graaljs")
 class Switch(Kind):
     retriable = False
 
+    def schedule(self, decision: Decision, node: WorkflowTask, scope: tuple[int, ...]) -> None:
+        decision.create(node, scope, def_name=node.type)
+
     def begin(self, decision: Decision, task: Task) -> None:
         node = decision.execution.node(task)
         evaluator = (node.evaluator_type or "value-param").lower()
