@@ -42,7 +42,7 @@ from tenuto.history.execution import Execution
 from tenuto.model import events as ev
 from tenuto.model import messages as msg
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreError, StoreFormatError
-from tenuto.model.graph_messages import GraphStart
+from tenuto.model.graph_messages import GraphRetry, GraphStart
 from tenuto.model.limits import Limits
 from tenuto.store.protocol import Store, partition_of
 
@@ -275,6 +275,9 @@ class Engine:
             else:
                 assert isinstance(answer, msg.Started)
                 news = msg.ChildStarted(key, answer.run_id)
+        elif isinstance(body, GraphRetry) and body.parent is not None and refused is not None:
+            asker = body.parent
+            news = msg.ChildStartFailed(asker.initiated_event_id, f"it can't be retried: {refused.message}")
         elif isinstance(body, msg.Signal) and body.external is not None:
             asker = body.external
             news = msg.SignalAnswered(asker.initiated_event_id, requests.NOT_FOUND if refused else "")

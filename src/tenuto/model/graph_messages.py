@@ -61,7 +61,10 @@ class GraphTerminate(Struct, array_like=True, gc=False, tag_field="kind", tag="g
 
 
 class GraphRetry(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_retry"):
+    """With `parent`, the execution whose task waits for this one asks: it learns if there is nothing to be retried."""
+
     resume_sub_workflows: bool = False
+    parent: ParentRef | None = None
 
 
 class GraphRestart(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_restart"):

@@ -87,7 +87,7 @@ async def test_the_timeout_counts_anew_from_the_resumption(timed: Conductor) -> 
     await timed.advance(50)
     assert await timed.status(id) == "RUNNING"
     await timed.advance(11)
-    assert await timed.status(id) == "TIMED_OUT"
+    await timed.until(id, "TIMED_OUT")
 
 
 # -- terminate ---------------------------------------------------------------------------------------------------------

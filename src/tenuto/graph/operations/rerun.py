@@ -65,7 +65,9 @@ def _revive_others(decision: Decision, target: Task) -> None:
     for task in list(state.by_reference.values()):
         if task is target:
             continue
-        if task.status in FAILED:
+        if task.kind == "DO_WHILE" and _holds(decision, task, target):
+            _iterate_again(decision, task, target)
+        elif task.status in FAILED:
             if task.kind in WAITING_KINDS:
                 resume_task(decision, task, "rerun")
             elif not task.retried:
@@ -76,9 +78,29 @@ def _revive_others(decision: Decision, target: Task) -> None:
             decision.execution.change_task(task, "rerun", executed=False)
 
 
+def _holds(decision: Decision, loop: Task, target: Task) -> bool:
+    """Is `target` in an iteration of this very loop?"""
+    depth = len(loop.scope)
+    return (
+        len(target.scope) > depth
+        and target.scope[:depth] == loop.scope
+        and decision.state.plan.inside(target.base, loop.base)
+    )
+
+
+def _iterate_again(decision: Decision, loop: Task, target: Task) -> None:
+    """The loop is in the iteration of `target` again."""
+    iteration = target.scope[len(loop.scope)]
+    output = {name: value for name, value in loop.output.items() if not name.isdigit() or int(name) < iteration}
+    output["iteration"] = iteration
+    items = loop.memory.get("items")
+    if items is not None:
+        output |= {"loopIndex": iteration - 1, "loopItem": items[iteration - 1]}
+    memory = loop.memory | {"iteration": iteration}
+    resume_task(decision, loop, "rerun", output=output, memory=memory)
+
+
 def _waits_again(decision: Decision, task: Task, target: Task) -> bool:
-    if task.kind == "DO_WHILE":
-        return decision.state.plan.inside(target.base, task.base)
     for name in task.input.get("joinOn", []):
         branch = decision.state.by_reference.get(name)
         if branch is None or branch.open or branch is target:

@@ -6,7 +6,8 @@ from tenuto.graph import failing
 from tenuto.graph.context import Context
 from tenuto.graph.decision import Decision
 from tenuto.graph.execution import GraphExecution
-from tenuto.graph.operations.revive import WAITING_KINDS, reopen, resume_task
+from tenuto.graph.operations.revive import WAITING_KINDS, has_graph_child, reopen, resume_child, resume_task
+from tenuto.graph.parents import tell_parent
 from tenuto.graph.refusal import Refusal
 from tenuto.model.errors import RPCStatusCode
 from tenuto.model.graph import Task
@@ -19,6 +20,8 @@ def retry(execution: GraphExecution, context: Context, request: GraphRetry) -> N
     """Try all failed and cancelled tasks again. With `resume_sub_workflows`, a failed sub-workflow is retried itself
     instead of being started anew."""
     state = execution.state
+    if request.parent is not None and _is_fine(execution, context):
+        return
     if not state.closed:
         raise Refusal(
             f"workflow {execution.workflow_id} is {state.status}: only one that has ended can be retried",
@@ -35,6 +38,17 @@ def retry(execution: GraphExecution, context: Context, request: GraphRetry) -> N
         _retry(decision, task, request)
 
 
+def _is_fine(execution: GraphExecution, context: Context) -> bool:
+    """Does a parent that wants this execution to go on get what it wants without a retry?"""
+    state = execution.state
+    decision = Decision(execution, context)
+    if state.status == "COMPLETED":
+        tell_parent(decision)
+    elif state.closed and not any(task.status in FAILED for task in state.by_reference.values()):
+        reopen(decision, "retried")
+    return not state.closed or state.status == "COMPLETED"
+
+
 def _retry(decision: Decision, task: Task, request: GraphRetry) -> None:
     if task.kind in WAITING_KINDS:
         again = task.retry_count if task.status == "CANCELED" else task.retry_count + 1
@@ -43,8 +57,7 @@ def _retry(decision: Decision, task: Task, request: GraphRetry) -> None:
         decision.execution.change_task(
             task, "retried", status="COMPLETED", executed=False, retry_count=task.retry_count + 1
         )
-    elif task.sub_workflow_id and request.resume_sub_workflows and task.kind == "SUB_WORKFLOW":
-        resume_task(decision, task, "resumed", sub_workflow_changed=True)
-        decision.send(task.sub_workflow_id, request)
+    elif request.resume_sub_workflows and has_graph_child(task):
+        resume_child(decision, task)
     else:
         failing.retry(decision, task, 0.0, decision.now)

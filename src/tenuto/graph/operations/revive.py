@@ -5,6 +5,7 @@ from __future__ import annotations
 from tenuto.graph.context import Context
 from tenuto.graph.decision import Decision
 from tenuto.graph.execution import GraphExecution
+from tenuto.model.events import ParentRef
 from tenuto.model.graph import Task
 from tenuto.model.graph_messages import ChildRevived, GraphRetry
 
@@ -34,6 +35,18 @@ def reopen(decision: Decision, cause: str) -> None:
 def resume_task(decision: Decision, task: Task, cause: str, **changes: object) -> None:
     """The task is IN_PROGRESS again, as if it had not ended."""
     decision.execution.change_task(task, cause, status="IN_PROGRESS", executed=False, end_time=0, reason="", **changes)
+
+
+def has_graph_child(task: Task) -> bool:
+    """Does the task wait for another graph? Durable code, which it may wait for too, can't be revived."""
+    return task.kind == "SUB_WORKFLOW" and task.sub_workflow_id != "" and not task.memory.get("code")
+
+
+def resume_child(decision: Decision, task: Task) -> None:
+    """The sub-workflow of the task is retried, and the task waits for it again."""
+    resume_task(decision, task, "resumed", sub_workflow_changed=True)
+    parent = ParentRef(decision.execution.workflow_id, decision.state.started.run_id, task.number)
+    decision.send(task.sub_workflow_id, GraphRetry(resume_sub_workflows=True, parent=parent))
 
 
 def reschedule_task(decision: Decision, task: Task, cause: str, **changes: object) -> None:
@@ -77,15 +90,15 @@ def child_revived(execution: GraphExecution, context: Context, request: ChildRev
     for other in list(execution.state.by_reference.values()):
         if other is not task and other.status == "CANCELED":
             _take_up(decision, other)
-        elif other is not task and other.sub_workflow_id and other.status in ("FAILED", "TIMED_OUT"):
-            decision.send(other.sub_workflow_id, GraphRetry(resume_sub_workflows=True))
+        elif other is not task and has_graph_child(other) and other.status in ("FAILED", "TIMED_OUT"):
+            resume_child(decision, other)
 
 
 def _take_up(decision: Decision, task: Task) -> None:
     """A task that was cancelled together with its workflow."""
     if task.kind in WAITING_KINDS:
         resume_task(decision, task, "revived")
-    elif task.sub_workflow_id:
-        decision.send(task.sub_workflow_id, GraphRetry(resume_sub_workflows=True))
+    elif has_graph_child(task):
+        resume_child(decision, task)
     else:
         reschedule_task(decision, task, "revived", retry_count=task.retry_count + 1)
