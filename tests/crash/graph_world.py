@@ -51,7 +51,7 @@ class Host:
         await asyncio.sleep(0)
         return self._world.scripts[request.script](request.value)
 
-    def with_secrets(self, input: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
+    def with_secrets(self, input: dict[str, Json], template: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
         return input, frozenset()
 
 

@@ -31,8 +31,8 @@ class GraphHost(Protocol):
         """The value of a script. Raises ScriptFailed."""
         ...
 
-    def with_secrets(self, input: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
-        """`input` with its secrets put in, and their values."""
+    def with_secrets(self, input: dict[str, Json], template: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
+        """`input` with its secrets put in where `template`, from which it was made, names them; and their values."""
         ...
 
 
@@ -47,5 +47,5 @@ class NoHost:
     async def evaluate(self, request: Evaluate) -> Json:
         raise ScriptFailed("no server runs in this process, so scripts can't be evaluated", fatal=False)
 
-    def with_secrets(self, input: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
+    def with_secrets(self, input: dict[str, Json], template: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
         return input, frozenset()

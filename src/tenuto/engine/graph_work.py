@@ -106,7 +106,8 @@ def system_task(graphs: Graphs, graph: GraphExecution, task: Task) -> SystemTask
     started = graph.state.started
     node = graph.node(task)
     sink = evaluate(node.sink, Roots(graph, graphs.context(), task.task_id, task))
-    given, secrets = graphs.host.with_secrets({"input": task.input, "sink": sink})
+    template = {"input": graph.template_of(task), "sink": node.sink}
+    given, secrets = graphs.host.with_secrets({"input": task.input, "sink": sink}, template)
     return SystemTask(
         task_type=task.task_type,
         task_id=task.task_id,

@@ -150,6 +150,10 @@ class GraphExecution:
         assert node is not None, f"task {task.reference} is in no definition"
         return node
 
+    def template_of(self, task: Task) -> dict[str, Json]:
+        """What the input of `task` was made from."""
+        return {**self.task_def(task).input_template, **self.node(task).input_parameters}
+
     def task_def(self, task: Task) -> TaskDef:
         """The task definition that applies to `task`: its own, a registered one, or the defaults."""
         if task.definition is not None:

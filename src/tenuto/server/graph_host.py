@@ -8,13 +8,10 @@ from tenuto.cage.cage import Cage
 from tenuto.cage.errors import CageUnavailable, ScriptError, ScriptTimeout
 from tenuto.engine.graph_host import ScriptFailed
 from tenuto.graph.effects import Evaluate
-from tenuto.graph.secrets import resolve_secrets
+from tenuto.graph.secrets import names_secrets, resolve_secrets
 from tenuto.model.json_values import Json
 from tenuto.model.system_tasks import SystemTask, SystemTaskResult
 from tenuto.system_tasks.registry import SystemTasks
-
-#: In a text that could not hold a secret, there is nothing to resolve.
-MARK = "workflow.secrets."
 
 
 class ServerGraphHost:
@@ -41,8 +38,8 @@ class ServerGraphHost:
         except CageUnavailable as error:
             raise ScriptFailed(str(error), fatal=False) from None
 
-    def with_secrets(self, input: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
-        if not _mentions_secrets(input):
+    def with_secrets(self, input: dict[str, Json], template: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
+        if not names_secrets(template):
             return input, frozenset()
         used: set[str] = set()
 
@@ -52,12 +49,4 @@ class ServerGraphHost:
                 used.add(value)
             return value
 
-        return resolve_secrets(input, look_up), frozenset(used)
-
-
-def _mentions_secrets(value: Json) -> bool:
-    if isinstance(value, str):
-        return MARK in value
-    if isinstance(value, dict):
-        return any(_mentions_secrets(item) for item in value.values())
-    return isinstance(value, list) and any(_mentions_secrets(item) for item in value)
+        return resolve_secrets(input, look_up, template), frozenset(used)

@@ -20,7 +20,7 @@ class PolledTasks:
         self._services = services
 
     def __call__(self, graph: GraphExecution, task: Task) -> bytes:
-        input, _ = self._services.graphs.host.with_secrets(task.input)
+        input, _ = self._services.graphs.host.with_secrets(task.input, graph.template_of(task))
         view = task_view(graph, task, input)
         names = graph.task_def(task).runtime_metadata
         if names:

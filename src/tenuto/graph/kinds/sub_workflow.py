@@ -28,9 +28,11 @@ STATUSES: dict[str, TaskStatus] = {
 class SubWorkflow(Kind):
     def make_input(self, decision: Decision, node: WorkflowTask, task: Task, old: dict[str, Json]) -> dict[str, Json]:
         """What is to be started, and with which input."""
-        given = node.sub_workflow_param
-        parameters: Json = {} if given is None else decision.value(to_json(given), task)
-        definition = parameters.get("workflowDefinition")
+        given: dict[str, Json] = {} if node.sub_workflow_param is None else to_json(node.sub_workflow_param)
+        definition = given.pop("workflowDefinition", None)
+        if isinstance(definition, str):
+            definition = decision.value(definition, task)
+        parameters: dict[str, Json] = decision.value(given, task)
         return {
             "subWorkflowName": parameters.get("name") or (definition or {}).get("name") or node.name,
             "subWorkflowVersion": parameters.get("version"),

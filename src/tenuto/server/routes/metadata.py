@@ -39,10 +39,11 @@ class VersionQuery(Struct):
     version: int | None = None
 
 
-@metadata.post("/metadata/workflow", query=OverwriteQuery, body=WorkflowDef)
+@metadata.post("/metadata/workflow", query=OverwriteQuery, body=WorkflowDef, target="")
 async def register_workflow(call: Call) -> Response:
     """Register a new workflow definition."""
     definition = read_workflow(await call.json())
+    call.require("METADATA", "UPDATE" if _is_known(call, definition.name) else "CREATE", definition.name)
     await check_workflow(call.services, definition)
     stamped = _stamped(call, definition, call.services.graphs.catalog.workflow(definition.name, definition.version))
     if not await call.services.graphs.catalog.put_workflow(stamped, overwrite=call.query(OverwriteQuery).overwrite):
@@ -50,7 +51,7 @@ async def register_workflow(call: Call) -> Response:
     return empty()
 
 
-@metadata.put("/metadata/workflow", body=list[WorkflowDef], answer=BulkResponse)
+@metadata.put("/metadata/workflow", body=list[WorkflowDef], answer=BulkResponse, target="")
 async def upsert_workflows(call: Call) -> Response:
     """Register or replace workflow definitions; what can't be registered is listed with the reason."""
     items = await call.json()
@@ -61,6 +62,7 @@ async def upsert_workflows(call: Call) -> Response:
         name = str(item.get("name") or f"[{index}]") if isinstance(item, dict) else f"[{index}]"
         try:
             definition = read_workflow(item)
+            call.require("METADATA", "UPDATE" if _is_known(call, definition.name) else "CREATE", definition.name)
             await check_workflow(call.services, definition)
             known = call.services.graphs.catalog.workflow(definition.name, definition.version)
             await call.services.graphs.catalog.put_workflow(_stamped(call, definition, known), overwrite=True)
@@ -78,7 +80,7 @@ async def validate_workflow(call: Call) -> Response:
     return empty()
 
 
-@metadata.get("/metadata/workflow", answer=list[WorkflowDef])
+@metadata.get("/metadata/workflow", answer=list[WorkflowDef], target="")
 async def workflows(call: Call) -> Response:
     """All versions of all workflow definitions."""
     return json_response([to_json(each) for each in _all_versions(call)])
@@ -86,16 +88,25 @@ async def workflows(call: Call) -> Response:
 
 def _all_versions(call: Call) -> list[WorkflowDef]:
     catalog = call.services.graphs.catalog.workflows()
-    return [catalog[name][version] for name in sorted(catalog) for version in sorted(catalog[name])]
+    return [catalog[name][version] for name in _readable(call) for version in sorted(catalog[name])]
 
 
-@metadata.get("/metadata/workflow/names", answer=list[str])
+def _readable(call: Call) -> list[str]:
+    """The names of the workflows that the caller may see, in order."""
+    return [name for name in sorted(call.services.graphs.catalog.workflows()) if call.may("METADATA", "READ", name)]
+
+
+def _is_known(call: Call, name: str) -> bool:
+    return name in call.services.graphs.catalog.workflows()
+
+
+@metadata.get("/metadata/workflow/names", answer=list[str], target="")
 async def workflow_names(call: Call) -> Response:
     """The names of all workflow definitions."""
-    return json_response(sorted(call.services.graphs.catalog.workflows()))
+    return json_response(_readable(call))
 
 
-@metadata.get("/metadata/workflow/names-and-versions")
+@metadata.get("/metadata/workflow/names-and-versions", target="")
 async def names_and_versions(call: Call) -> Response:
     """The versions of all workflow definitions, by name."""
     summaries: dict[str, list[dict[str, Json]]] = {}
@@ -104,14 +115,14 @@ async def names_and_versions(call: Call) -> Response:
     return json_response(summaries)
 
 
-@metadata.get("/metadata/workflow/latest-versions", answer=list[WorkflowDef])
+@metadata.get("/metadata/workflow/latest-versions", answer=list[WorkflowDef], target="")
 async def latest_versions(call: Call) -> Response:
     """The latest version of every workflow definition."""
     catalog = call.services.graphs.catalog.workflows()
-    return json_response([to_json(catalog[name][max(catalog[name])]) for name in sorted(catalog)])
+    return json_response([to_json(catalog[name][max(catalog[name])]) for name in _readable(call)])
 
 
-@metadata.get("/metadata/workflow/{name}", query=VersionQuery, answer=WorkflowDef)
+@metadata.get("/metadata/workflow/{name}", query=VersionQuery, answer=WorkflowDef, target="name")
 async def workflow(call: Call) -> Response:
     """A workflow definition, the latest one without a version."""
     name, version = call.path_params["name"], call.query(VersionQuery).version
@@ -122,7 +133,7 @@ async def workflow(call: Call) -> Response:
     return json_response(to_json(definition))
 
 
-@metadata.get("/metadata/workflow/{name}/versions")
+@metadata.get("/metadata/workflow/{name}/versions", target="name")
 async def versions(call: Call) -> Response:
     """The versions of one workflow definition."""
     name = call.path_params["name"]
@@ -141,7 +152,7 @@ def _summary(definition: WorkflowDef) -> dict[str, Json]:
     return summary
 
 
-@metadata.delete("/metadata/workflow/{name}/{version}")
+@metadata.delete("/metadata/workflow/{name}/{version}", target="name")
 async def remove_workflow(call: Call) -> Response:
     """Remove a workflow definition; what runs by it goes on."""
     name, version = call.path_params["name"], call.path_params["version"]
@@ -149,10 +160,12 @@ async def remove_workflow(call: Call) -> Response:
         raise bad_request(f"the version in the path must be a number, not {version!r}")
     if not await call.services.graphs.catalog.delete_workflow(name, int(version)):
         raise not_found(f"there is no workflow definition {name!r} version {version}")
+    if not _is_known(call, name):
+        await call.services.configuration.tags.forget("WORKFLOW_DEF", name)
     return empty()
 
 
-@task_metadata.post("/metadata/taskdefs", body=list[TaskDef])
+@task_metadata.post("/metadata/taskdefs", body=list[TaskDef], target="")
 async def register_tasks(call: Call) -> Response:
     """Register or replace task definitions: all of them, or none if one is wrong."""
     items = await call.json()
@@ -160,28 +173,33 @@ async def register_tasks(call: Call) -> Response:
         raise bad_request(f"the body must be an array of 1 to {LARGEST_BATCH} task definitions")
     definitions = [read_task(item, f"[{index}]") for index, item in enumerate(items)]
     for definition in definitions:
+        known = call.services.graphs.catalog.task(definition.name) is not None
+        call.require("TASK_METADATA", "UPDATE" if known else "CREATE", definition.name)
+    for definition in definitions:
         await call.services.graphs.catalog.put_task(_stamped_task(call, definition))
     return empty()
 
 
-@task_metadata.put("/metadata/taskdefs", body=TaskDef)
+@task_metadata.put("/metadata/taskdefs", body=TaskDef, target="")
 async def update_task(call: Call) -> Response:
     """Replace a task definition that is there."""
     definition = read_task(await call.json(), "")
+    call.require("TASK_METADATA", "UPDATE", definition.name)
     if call.services.graphs.catalog.task(definition.name) is None:
         raise not_found(f"there is no task definition {definition.name!r} to replace; POST creates one")
     await call.services.graphs.catalog.put_task(_stamped_task(call, definition))
     return empty()
 
 
-@task_metadata.get("/metadata/taskdefs", answer=list[TaskDef])
+@task_metadata.get("/metadata/taskdefs", answer=list[TaskDef], target="")
 async def task_definitions(call: Call) -> Response:
     """All task definitions."""
     known = call.services.graphs.catalog.tasks()
-    return json_response([to_json(known[name]) for name in sorted(known)])
+    readable = [name for name in sorted(known) if call.may("TASK_METADATA", "READ", name)]
+    return json_response([to_json(known[name]) for name in readable])
 
 
-@task_metadata.get("/metadata/taskdefs/{type}", answer=TaskDef)
+@task_metadata.get("/metadata/taskdefs/{type}", answer=TaskDef, target="type")
 async def task_definition(call: Call) -> Response:
     """One task definition."""
     definition = call.services.graphs.catalog.task(call.path_params["type"])
@@ -190,11 +208,12 @@ async def task_definition(call: Call) -> Response:
     return json_response(to_json(definition))
 
 
-@task_metadata.delete("/metadata/taskdefs/{type}")
+@task_metadata.delete("/metadata/taskdefs/{type}", target="type")
 async def remove_task(call: Call) -> Response:
     """Remove a task definition; what runs by it goes on."""
     if not await call.services.graphs.catalog.delete_task(call.path_params["type"]):
         raise not_found(f"there is no task definition {call.path_params['type']!r}")
+    await call.services.configuration.tags.forget("TASK_DEF", call.path_params["type"])
     return empty()
 
 
@@ -222,7 +241,8 @@ def read_task(value: Json, place: str) -> TaskDef:
 
 async def check_workflow(services: Services, definition: WorkflowDef) -> None:
     """Raise ApiError (400), naming all places, if a definition can't run."""
-    faults = [fault(each.path, each.message, each.invalid_value) for each in validation.validate_workflow(definition)]
+    find = services.graphs.catalog.workflow
+    faults = [fault(each.path, each.message, each.invalid_value) for each in validation.validate_workflow(definition, find)]
     if not faults:
         faults = await _script_faults(services, definition)
     if faults:
