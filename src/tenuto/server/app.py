@@ -15,6 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from tenuto.server.errors import ApiError, bad_request, error_for, error_response
 from tenuto.server.http import DISCARDED_BODIES, Call, ClientGone, discard, too_large
+from tenuto.server.identity.access import permission
+from tenuto.server.identity.caller import Caller
 from tenuto.server.identity.gate import HEADER
 from tenuto.server.routes import FAMILIES
 from tenuto.server.routes.docs import docs_family
@@ -101,6 +103,23 @@ class App:
                 await discard(receive, min(length, limit * DISCARDED_BODIES))
             raise too_large(limit)
         scope["path_params"] = path_params
-        caller = self.services.gate.admit(route, path_params, token)
+        caller = self.services.gate.identify(route, token)
+        if not self.services.gate.permits(caller, route, path_params):
+            await self._check_execution(caller, route, path_params)
         call = Call(scope, receive, self.services, caller)
         return await route.handler(call)
+
+    async def _check_execution(self, caller: Caller, route: Route, path_params: dict[str, str]) -> None:
+        """Raise ApiError (403) unless the path names an execution by whose definition the caller has a grant."""
+        assert route.area is not None
+        workflow_id = path_params.get("workflowId")
+        if route.area == "WORKFLOW" and workflow_id is not None and caller.grants:
+            name = await self.services.graphs.look(workflow_id, lambda graph: graph.state.started.workflow_type)
+            if name is not None and self.services.gate.may(caller, route.area, route.access, name):
+                return
+        raise ApiError(
+            403,
+            f"{caller.name} may not {route.method} {route.path}: it needs the permission"
+            f" {permission(route.area, route.access)} (its roles: {', '.join(caller.roles) or 'none'})",
+            code="FORBIDDEN",
+        )

@@ -30,6 +30,9 @@ API: Final = "/api"
 #: What a method does, unless its route says otherwise.
 ACCESS_OF_METHOD: Final = {"GET": "READ", "POST": "CREATE", "PUT": "UPDATE", "DELETE": "DELETE"}
 
+#: Areas of what runs. Whoever changes something there executes a definition and does nothing to the definition itself.
+RUNNING: Final = ("WORKFLOW", "TASK")
+
 
 class Text:
     """In a route's `body` or `answer`: bare text, not JSON."""
@@ -81,7 +84,7 @@ class Family:
         `access` is what the operation does to its target (READ, CREATE, UPDATE, DELETE, EXECUTE) where the method
         doesn't say it. `target` lets callers in who have no permission for the whole area but grants on single
         targets: it names the segment of the path with the target's name, or is "" if the handler itself calls
-        `Call.require`."""
+        `Call.require` (or `Call.may`, to show only what the caller may see)."""
 
         def declare(handler: Handler) -> Handler:
             self.routes.append(
@@ -92,7 +95,7 @@ class Family:
                     family=self.name,
                     summary=(handler.__doc__ or "").strip().partition("\n")[0],
                     area=self._area,
-                    access=access or ACCESS_OF_METHOD[method],
+                    access=access or self._access(method),
                     target=target,
                     query=query,
                     body=body,
@@ -103,6 +106,10 @@ class Family:
             return handler
 
         return declare
+
+    def _access(self, method: str) -> str:
+        access = ACCESS_OF_METHOD[method]
+        return "EXECUTE" if self._area in RUNNING and access != "READ" else access
 
     def get(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
         return self.route("GET", path, **options)
@@ -164,7 +171,9 @@ class RouteTable:
         allowed: set[str] = set()
         nodes = [self._root]
         for segment in _segments(raw_path):
-            nodes = [next for node in nodes for next in (node.literal.get(segment), node.any if segment else None) if next]
+            nodes = [
+                next for node in nodes for next in (node.literal.get(segment), node.any if segment else None) if next
+            ]
         for node in nodes:
             allowed.update(node.routes)
         return allowed | {"HEAD"} if "GET" in allowed else allowed

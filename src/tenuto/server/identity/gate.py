@@ -64,22 +64,22 @@ class Gate:
         claims = {"sub": key.application_id, "key": key.id, "iat": now, "exp": now + self._token_ttl}
         return jwt.encode({"alg": ALGORITHM}, claims, self._signing_key)
 
-    def admit(self, route: Route, path_params: dict[str, str], token: str | None) -> Caller:
-        """Who calls. Raises ApiError: 401 without a good token, 403 if the caller may not do this."""
+    def identify(self, route: Route, token: str | None) -> Caller:
+        """Who calls. Raises ApiError (401) where a good token is needed and there is none."""
         if self.directory.is_open:
             return ANYBODY
-        if route.area is None:
-            return STRANGER
-        caller = self._caller(token)
-        if route.area and not self._allowed(caller, route, path_params):
-            needed = permission(route.area, route.access)
-            raise ApiError(
-                403,
-                f"{caller.name} may not {route.method} {route.path}: it needs the permission {needed}"
-                f" (its roles: {', '.join(caller.roles) or 'none'})",
-                code="FORBIDDEN",
-            )
-        return caller
+        return STRANGER if route.area is None else self._caller(token)
+
+    def permits(self, caller: Caller, route: Route, path_params: dict[str, str]) -> bool:
+        """Whether the caller may use a route, as far as the route and its path tell."""
+        if not route.area or caller.has(permission(route.area, route.access)):
+            return True
+        if route.target is None:
+            return False
+        if route.target == "":
+            kinds = {*AREAS[route.area], "TAG"}
+            return any(kind in kinds for kind, _ in caller.grants)
+        return self.may(caller, route.area, route.access, path_params[route.target])
 
     def may(self, caller: Caller, area: str, access: str, name: str) -> bool:
         """Whether a caller may do this with the target `name` of an area, by a role, a grant on it or on its tags."""
@@ -89,14 +89,6 @@ class Gate:
             return False
         tags = [tag for kind in AREAS[area] for tag in self._tags.of(kind, name)]
         return any(caller.granted(access, "TAG", f"{tag.key}:{tag.value}") for tag in tags)
-
-    def _allowed(self, caller: Caller, route: Route, path_params: dict[str, str]) -> bool:
-        assert route.area is not None
-        if caller.has(permission(route.area, route.access)):
-            return True
-        if route.target is None:
-            return False
-        return route.target == "" or self.may(caller, route.area, route.access, path_params[route.target])
 
     def _caller(self, token: str | None) -> Caller:
         if not token:

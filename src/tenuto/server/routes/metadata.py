@@ -242,7 +242,9 @@ def read_task(value: Json, place: str) -> TaskDef:
 async def check_workflow(services: Services, definition: WorkflowDef) -> None:
     """Raise ApiError (400), naming all places, if a definition can't run."""
     find = services.graphs.catalog.workflow
-    faults = [fault(each.path, each.message, each.invalid_value) for each in validation.validate_workflow(definition, find)]
+    faults = [
+        fault(each.path, each.message, each.invalid_value) for each in validation.validate_workflow(definition, find)
+    ]
     if not faults:
         faults = await _script_faults(services, definition)
     if faults:

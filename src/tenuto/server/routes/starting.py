@@ -10,8 +10,9 @@ from msgspec import Meta, Struct
 from starlette.responses import Response
 
 from tenuto.model.json_values import Json
-from tenuto.server.errors import bad_request
+from tenuto.server.errors import ApiError, bad_request
 from tenuto.server.http import Call, empty, json_response, text_response
+from tenuto.server.identity.access import permission
 from tenuto.server.routing import Family, Text
 from tenuto.server.starts import StartWorkflowRequest, start
 from tenuto.server.waiting import STRATEGIES, signal_response, wait
@@ -22,10 +23,18 @@ starting = Family("Starting workflows", "WORKFLOW")
 DEFAULT_WAIT = 10.0
 
 
-@starting.post("/workflow", body=StartWorkflowRequest, answer=Text)
+@starting.post("/workflow", body=StartWorkflowRequest, answer=Text, target="")
 async def start_workflow(call: Call) -> Response:
     """Start a workflow; answers its id."""
-    return text_response(await start(call.services, await call.decode(StartWorkflowRequest)))
+    return text_response(await _start(call, await call.decode(StartWorkflowRequest)))
+
+
+async def _start(call: Call, request: StartWorkflowRequest) -> str:
+    if request.workflow_def is not None and not call.caller.has(permission("WORKFLOW", "EXECUTE")):
+        # A grant is for the definition that is registered, whatever name another one takes.
+        raise ApiError(403, f"{call.caller.name} may not start definitions that are not registered", code="FORBIDDEN")
+    call.require("WORKFLOW", "EXECUTE", request.name)
+    return await start(call.services, request)
 
 
 class StartQuery(Struct, rename="camel"):
@@ -34,7 +43,7 @@ class StartQuery(Struct, rename="camel"):
     priority: Annotated[int, Meta(ge=0, le=99)] = 0
 
 
-@starting.post("/workflow/{name}", query=StartQuery, body=dict[str, Json], answer=Text)
+@starting.post("/workflow/{name}", query=StartQuery, body=dict[str, Json], answer=Text, target="")
 async def start_by_name(call: Call) -> Response:
     """Start a workflow of a name, with the body as its input; answers its id."""
     query = call.query(StartQuery)
@@ -45,15 +54,15 @@ async def start_by_name(call: Call) -> Response:
         input=await call.json_object(),
         priority=query.priority,
     )
-    return text_response(await start(call.services, request))
+    return text_response(await _start(call, request))
 
 
-@starting.post("/workflow/start/{name}/{version}", body=StartWorkflowRequest, answer=Text)
+@starting.post("/workflow/start/{name}/{version}", body=StartWorkflowRequest, answer=Text, target="")
 async def start_version(call: Call) -> Response:
     """Start a version of a workflow; answers its id."""
     request = await call.decode(StartWorkflowRequest)
     request.name, request.version = call.path_params["name"], _version(call)
-    return text_response(await start(call.services, request))
+    return text_response(await _start(call, request))
 
 
 class ExecuteQuery(Struct, rename="camel"):
@@ -65,7 +74,7 @@ class ExecuteQuery(Struct, rename="camel"):
     version: int | None = None
 
 
-@starting.post("/workflow/execute/{name}/{version}", query=ExecuteQuery, body=StartWorkflowRequest)
+@starting.post("/workflow/execute/{name}/{version}", query=ExecuteQuery, body=StartWorkflowRequest, target="")
 async def execute_workflow(call: Call) -> Response:
     """Start a workflow and wait until it ends, waits for somebody, or the time is over."""
     query = call.query(ExecuteQuery)
@@ -73,16 +82,16 @@ async def execute_workflow(call: Call) -> Response:
     request.name, request.version = call.path_params["name"], _version(call)
     if query.return_strategy not in STRATEGIES:
         raise bad_request(f"returnStrategy must be one of {', '.join(STRATEGIES)}, not {query.return_strategy!r}")
-    return await waited(call, await start(call.services, request), query)
+    return await waited(call, await _start(call, request), query)
 
 
-@starting.post("/workflow/execute/{name}", query=ExecuteQuery, body=dict[str, Json])
+@starting.post("/workflow/execute/{name}", query=ExecuteQuery, body=dict[str, Json], target="")
 async def execute_by_name(call: Call) -> Response:
     """Start a workflow with the body as its input and answer its output."""
     return await _called(call, await call.json_object())
 
 
-@starting.get("/workflow/execute/{name}", query=ExecuteQuery, access="CREATE")
+@starting.get("/workflow/execute/{name}", query=ExecuteQuery, access="EXECUTE", target="")
 async def execute_by_query(call: Call) -> Response:
     """Start a workflow with the other query parameters, which are texts, as its input, and answer its output."""
     known = {each.encode_name for each in msgspec.structs.fields(ExecuteQuery)}
@@ -95,7 +104,7 @@ async def _called(call: Call, input: dict[str, Json]) -> Response:
     request = StartWorkflowRequest(name=call.path_params["name"], version=query.version, input=input)
     wanted = query.wait_until_task_ref or headers.get("waituntiltaskref", "")
     seconds = query.wait_for_seconds or _seconds(headers.get("waitforseconds", ""))
-    workflow_id = await start(call.services, request)
+    workflow_id = await _start(call, request)
     seen, _, _ = await wait(call.services, workflow_id, _names(wanted), seconds or DEFAULT_WAIT)
     return json_response(seen.workflow["output"])
 

@@ -44,7 +44,7 @@ class WorkerQuery(Struct):
     workerid: str = ""
 
 
-@tasks.get("/tasks/poll/{type}", query=PollQuery)
+@tasks.get("/tasks/poll/{type}", access="EXECUTE", query=PollQuery)
 async def poll(call: Call) -> Response:
     """Take one task of a type; 204 if there is none."""
     query = call.query(PollQuery)
@@ -52,7 +52,7 @@ async def poll(call: Call) -> Response:
     return Response(found[0], media_type="application/json") if found else no_content()
 
 
-@tasks.get("/tasks/poll/batch/{type}", query=PollQuery)
+@tasks.get("/tasks/poll/batch/{type}", access="EXECUTE", query=PollQuery)
 async def poll_batch(call: Call) -> Response:
     """Take up to `count` tasks of a type; waits up to `timeout` milliseconds for the first."""
     query = call.query(PollQuery)
