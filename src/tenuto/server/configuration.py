@@ -22,6 +22,7 @@ from tenuto.server.secrets import Environment, Secrets
 from tenuto.server.settings import Settings
 from tenuto.server.tags import Tags
 from tenuto.server.vault import open_vault
+from tenuto.server.webhook_configs import Webhooks
 from tenuto.store.protocol import Store
 
 logger = logging.getLogger("tenuto.server")
@@ -48,6 +49,7 @@ class Configuration:
         self.schemas = Schemas(store, clock)
         self.event_handlers = EventHandlers(store, clock)
         self.queue_configs = QueueConfigs(store, clock, vault)
+        self.webhooks = Webhooks(store, clock, vault, self.secrets.lookup)
         self.schedules = Schedules(store, clock)
         self.scheduler_state = Collection(store, clock, "scheduler", SchedulerState)
         self._store = store
@@ -63,6 +65,7 @@ class Configuration:
             self.schemas,
             self.event_handlers,
             self.queue_configs,
+            self.webhooks,
             self.schedules,
             self.scheduler_state,
         ]

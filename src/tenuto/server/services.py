@@ -17,6 +17,7 @@ from tenuto.server.metrics import Metrics
 from tenuto.server.polled_tasks import PolledTasks
 from tenuto.server.scheduler import Scheduler
 from tenuto.server.settings import Settings, system_task_settings
+from tenuto.server.webhook_deliveries import Deliveries
 from tenuto.store.protocol import Store
 from tenuto.system_tasks.registry import SystemTasks
 
@@ -37,6 +38,7 @@ class Services:
         self.cage = Cage()
         self.events = EventQueues(self)
         self.scheduler = Scheduler(self)
+        self.deliveries = Deliveries(self)
         self.system_tasks = SystemTasks(system_task_settings(settings), self.cage, self.events.publish)
         self.render_task = PolledTasks(self)
         self._log_number = 0
@@ -103,6 +105,7 @@ class Services:
         self.engine.spawn(self.configuration.watch(), "configuration")
         self.engine.spawn(self.events.run(), "event queues")
         self.engine.spawn(self.scheduler.run(), "scheduler")
+        self.engine.spawn(self.deliveries.run(), "webhook deliveries")
 
     async def _serve_graphs(self) -> None:
         catalog = self.graphs.catalog

@@ -20,6 +20,7 @@ from tenuto.server.routes import (
     tasks,
     token,
     users,
+    webhooks,
     workflows,
 )
 
@@ -52,4 +53,7 @@ FAMILIES = [
     integrations.integrations,
     events.events,
     scheduler.schedules,
+    webhooks.webhooks,
+    webhooks.deliveries,
+    webhooks.deliveries_at_root,
 ]
