@@ -9,7 +9,7 @@ from tenuto.graph.execution import GraphExecution
 from tenuto.graph.parents import STATUSES
 from tenuto.graph.timeouts import next_deadline
 from tenuto.model.events import encode_events
-from tenuto.model.graph import GraphStarted, Task
+from tenuto.model.graph import GraphChanged, GraphStarted, Task
 from tenuto.model.json_values import encode_json
 from tenuto.model.policies import ExecutionStatus
 from tenuto.store.protocol import Commit, ExecutionRow, HistoryRow, TaskIndexRow, WorkflowIndexRow, partition_of
@@ -79,7 +79,8 @@ def add_rows(commit: Commit, resident: Resident, graph: GraphExecution) -> bool:
         data = encode_events(events)  # type: ignore[arg-type]
         graph.history_size += len(data)
         commit.history.append(HistoryRow(row.partition, row.run_id, events[0].event_id, data))
-        commit.indexed_workflows.append(workflow_index(row, graph))
+        if any(isinstance(event, GraphStarted | GraphChanged) for event in events):
+            commit.indexed_workflows.append(workflow_index(row, graph))
         commit.indexed_tasks += [task_index(row, graph, task) for task in graph.changed_tasks.values()]
         commit.unindexed_tasks += graph.hidden_tasks
         graph.changed_tasks.clear()

@@ -85,11 +85,16 @@ class Graphs:
         if not resident.removed:
             self._decide(resident, graph)
             self._check_size(resident, graph)
+        self.record(resident, graph)
+
+    def record(self, resident: Resident, graph: GraphExecution) -> None:
+        """Put what happened to the execution into the batch; there is nothing to decide about it."""
         graph_rows.update_row(self, resident, graph)
         self._sort_effects(resident, graph)
         self.watch(resident, graph)
         if graph.unwritten or resident.row_changed or resident.removed:
             self.engine.batch.add(resident)
+            self.engine.plan_flush()
 
     def _decide(self, resident: Resident, graph: GraphExecution) -> None:
         context = self.context()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from uuid import UUID
 
 from tenuto.engine.clock import Clock
 
@@ -14,7 +13,8 @@ def uuid7(milliseconds: int, noise: int) -> str:
     value = (milliseconds & ((1 << 48) - 1)) << 80
     value |= 0x7 << 76 | ((noise >> 62) & 0xFFF) << 64
     value |= 0b10 << 62 | (noise & ((1 << 62) - 1))
-    return str(UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def id_source(clock: Clock, generator: random.Random | None = None) -> Callable[[], str]:

@@ -243,8 +243,12 @@ class TaskQueues:
                 return
         if graph is not None and resident is not None:
             worker_id = "" if poller is None else poller.worker_id
+            tasks = graph.state.last_number
             taken = poll.hand_out(graph, self._graphs.context(), entry.number, worker_id)
-            self._graphs.engine.touch(resident)
+            if poller is not None and graph.state.last_number == tasks:
+                self._graphs.record(resident, graph)
+            else:
+                self._graphs.engine.touch(resident)  # a system task is to be run, or a state change scheduled a task
         if taken is None:
             self.limits.leave(entry.def_name, entry.task_id)
             self._serve(queue)
