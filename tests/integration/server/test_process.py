@@ -10,8 +10,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +20,7 @@ from tenuto.server import run
 from tenuto.server.services import Services
 from tenuto.server.settings import Settings
 from tests.integration.cli_processes import Shop, shop_with, until
+from tests.integration.server.conftest import ServerMaker
 
 
 @pytest.fixture
@@ -57,15 +58,27 @@ def test_it_answers_and_ends_on_sigterm(shop: Shop) -> None:
     assert (shop.folder / "tenuto.db").exists()
 
 
-def test_a_waiting_poll_is_answered_when_the_server_stops(shop: Shop) -> None:
-    process, url = begin(shop)
-    with httpx.Client(base_url=f"{url}/api", timeout=60) as client, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(client.get, "/tasks/poll/batch/nothing?timeout=30000")
-        until(lambda: "nothing" in httpx.get(f"{url}/api/tasks/queue/polldata/all", timeout=10).text)
-        began = time.monotonic()
-        assert end(process) == 0
-        answer = waiting.result(10)
-        assert time.monotonic() - began < 10
+async def test_a_waiting_poll_is_answered_when_the_server_stops(
+    make_server: ServerMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polled = asyncio.Event()
+    async with httpx.AsyncClient(timeout=60) as client:
+        async with make_server() as server:
+            queues = server.services.graphs.queues
+            poll = queues.poll
+
+            def seen(*arguments: Any) -> Any:
+                polled.set()
+                return poll(*arguments)
+
+            monkeypatch.setattr(queues, "poll", seen)
+            path = "/api/tasks/poll/batch/nothing?timeout=60000"
+            waiting = asyncio.create_task(client.get(server.url + path))
+            async with asyncio.timeout(20):
+                await polled.wait()
+            began = time.monotonic()
+        answer = await waiting
+        assert time.monotonic() - began < 20
     assert (answer.status_code, answer.json()) == (200, [])
 
 
