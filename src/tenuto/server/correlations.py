@@ -43,14 +43,14 @@ async def correlated(
 async def running_ids(
     services: Services, name: str, version: int | None, start_time: int | None, end_time: int | None
 ) -> list[str]:
-    """The ids of the open executions of a workflow that began between two times (milliseconds)."""
+    """The ids of the open executions of a workflow that began between two times (milliseconds, both included)."""
     conditions: list[Condition] = [Compare("workflow_type", "=", name), OPEN]
     if version:
         conditions.append(Compare("version", "=", version))
     if start_time:
         conditions.append(Compare("start_time", ">=", start_time * 1_000_000))
     if end_time:
-        conditions.append(Compare("start_time", "<=", end_time * 1_000_000))
+        conditions.append(Compare("start_time", "<", (end_time + 1) * 1_000_000))
     await services.graphs.recorded()
     query = SearchQuery(condition=And(tuple(conditions)), sort=[("start_time", True)], start=0, size=5 * LIMIT)
     return [row.workflow_id for row in (await services.store.search_workflows(query)).rows]
