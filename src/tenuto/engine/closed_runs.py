@@ -98,7 +98,7 @@ class ClosedRuns:
         """Read a closed run with its history."""
 
         async def fetch() -> None:
-            await self._engine.pipeline.drain()
+            await self._engine.pipeline.flushed()
             ref = ev.ExecutionRef(row.workflow_id, row.run_id)
             then((await self._engine.patiently(lambda: self._engine.store.load([ref], closed_history=True)))[0])
 

@@ -271,7 +271,9 @@ class Engine:
         if isinstance(body, msg.Start | GraphStart) and body.parent is not None:
             asker, key = body.parent, body.parent.initiated_event_id
             if refused is not None:
-                news: msg.Body = msg.ChildStartFailed(key, requests.CHILD_EXISTS, refused.run_id)
+                cause = refused.message if isinstance(body, GraphStart) else requests.CHILD_EXISTS
+                closed = refused.reason == "already_ended"
+                news: msg.Body = msg.ChildStartFailed(key, cause, refused.run_id, closed)
             else:
                 assert isinstance(answer, msg.Started)
                 news = msg.ChildStarted(key, answer.run_id)
@@ -292,7 +294,9 @@ class Engine:
         """Deliver within this batch if the target is at hand, else through the inbox."""
         workflow_id = message.target.workflow_id
         resident = self.residents.get(workflow_id)
-        if resident is None and isinstance(message.body, GraphStart) and partition_of(workflow_id) in self.epochs:
+        body = message.body
+        fresh = isinstance(body, GraphStart) and not body.idempotency_key
+        if resident is None and fresh and partition_of(workflow_id) in self.epochs:
             # Its id was made for it just now, so there can't be another one of that id.
             self.handle(None, message, FROM_EXECUTION)
         elif resident is None or self.inbox.awaits(workflow_id):

@@ -59,7 +59,7 @@ def wake_time(graph: GraphExecution, now: int) -> int | None:
     state = graph.state
     if state.closed:
         return None
-    if state.queued or graph.evaluating or graph.running or not state.tasks:
+    if state.queued or graph.unfinished or graph.evaluating or graph.running or not state.tasks:
         return 0
     for task in state.open.values():
         if task.status == "SCHEDULED" and task.available_at <= now:

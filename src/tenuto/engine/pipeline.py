@@ -44,8 +44,17 @@ class Pipeline:
             self._work.set()
 
     async def drain(self) -> None:
-        """Wait until everything offered so far is written."""
+        """Wait until nothing is left to be written."""
         await self._idle.wait()
+
+    async def flushed(self) -> None:
+        """Wait until what has happened up to now is written, or was lost with a commit that failed; more may come
+        meanwhile."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.batch.effects.append(lambda: None if done.done() else done.set_result(None))
+        self.batch.failed.append(lambda error: None if done.done() else done.set_result(None))
+        self.offer()
+        await done
 
     def close(self) -> None:
         """Write nothing any more: what was decided last can't be trusted."""

@@ -40,7 +40,9 @@ class Recovery:
         while True:
             await self._pass_time(HORIZON // 3)
             await self._take_up(behind)
-            for resident in self._engine.residents.oldest(len(self._engine.residents)):
+            for number, resident in enumerate(self._engine.residents.oldest(len(self._engine.residents))):
+                if number % CHUNK == 0:
+                    await asyncio.sleep(0)  # there may be many
                 if resident.execution is not None:
                     for deadline in resident.execution.deadlines():
                         self._engine.watch(resident, deadline)
@@ -60,7 +62,7 @@ class Recovery:
             if len(due) < CHUNK:
                 return
             after = due[-1]
-            await self._engine.pipeline.drain()
+            await self._engine.pipeline.flushed()
 
     async def _pass_time(self, nanoseconds: int) -> None:
         """Wait by the engine's clock, which a test may move."""
@@ -141,7 +143,7 @@ class Recovery:
         before: list[TaskRow] = []
         while True:
             # What was parked a moment ago is perhaps just being written.
-            await self._engine.pipeline.drain()
+            await self._engine.pipeline.flushed()
             rows = [row for row in await self._parked(task_queue) if self._serves(row)]
             if not rows:
                 return
