@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tenuto.graph.definitions import WorkflowTask
@@ -11,6 +12,8 @@ from tenuto.model.json_values import Json
 
 if TYPE_CHECKING:
     from tenuto.graph.decision import Decision
+
+_FOR_EACH = re.compile(r"if \( \$\.[^ ]+\.iteration < 0 \) \{ true; \} else \{ false; \}")
 
 
 class DoWhile(Kind):
@@ -50,13 +53,13 @@ class DoWhile(Kind):
             for other in decision.state.by_reference.values()
             if other.scope == inside and decision.state.plan.inside(other.base, task.base)
         }
-        output = task.output | {str(inside[-1]): finished}
+        output = self._kept(decision, task, inside[-1]) | {str(inside[-1]): finished}
         if output != task.output:
             decision.execution.change_task(task, "iterated", output=output)
         items = task.memory.get("items")
         if items is not None and inside[-1] >= len(items):
             decision.end(task, "COMPLETED")
-        elif node.loop_condition:
+        elif node.loop_condition and not _only_lists(node):
             value = (
                 decision.value(node.input_parameters, task)
                 | finished
@@ -77,9 +80,7 @@ class DoWhile(Kind):
 
     def _next(self, decision: Decision, task: Task, node: WorkflowTask) -> None:
         iteration = int(task.memory["iteration"])
-        self._iterate(
-            decision, task, node, iteration + 1, task.memory.get("items"), self._kept(decision, task, iteration)
-        )
+        self._iterate(decision, task, node, iteration + 1, task.memory.get("items"), task.output)
 
     def _kept(self, decision: Decision, task: Task, iteration: int) -> dict[str, Json]:
         """The output of the iterations that are kept (`keepLastN`); the tasks of the others are hidden."""
@@ -120,7 +121,13 @@ class DoWhile(Kind):
 def _items(decision: Decision, node: WorkflowTask, task: Task) -> Json:
     if node.items is not None:
         return decision.value(node.items, task)
-    return task.input.get("_items")
+    return task.input.get("items" if _only_lists(node) else "_items")
+
+
+def _only_lists(node: WorkflowTask) -> bool:
+    """Is it what the official Python client writes for a loop over a list? The list is then an input named `items`, and
+    the condition one that never holds."""
+    return _FOR_EACH.fullmatch(node.loop_condition or "") is not None
 
 
 def _ran(decision: Decision, task: Task, inside: tuple[int, ...]) -> bool:
