@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tenuto.engine import graph_rows
 from tenuto.engine.graph_rows import GRAPHS
 from tenuto.engine.origin import Origin
 from tenuto.engine.resident import Resident
 from tenuto.graph.context import Context
 from tenuto.graph.execution import GraphExecution
-from tenuto.graph.limits import place_of
 from tenuto.graph.operations import (
     children,
+    follow,
     jump,
     messages,
     pause,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 def handle(graphs: Graphs, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
     """Do what `message` asks for. None if the answer comes later, because the execution has to be read first."""
-    if isinstance(message.body, gm.GraphStart):
+    if isinstance(message.body, gm.GraphStart) and not _joins_existing(resident, message.body):
         return _start(graphs, resident, message)
     if resident is None or resident.row.task_queue != GRAPHS or resident.removed:
         return _unknown(message)
@@ -61,6 +62,12 @@ def handle(graphs: Graphs, resident: Resident | None, message: msg.Message, orig
     return None
 
 
+def _joins_existing(resident: Resident | None, body: gm.GraphStart) -> bool:
+    """Does a task want to wait for an execution that is there already?"""
+    there = resident is not None and not resident.removed and resident.row.task_queue == GRAPHS
+    return there and body.existing_is_fine and body.parent is not None
+
+
 def _unknown(message: msg.Message) -> msg.Refused:
     return msg.Refused(RPCStatusCode.NOT_FOUND, f"there is no workflow with the id {message.target.workflow_id!r}")
 
@@ -75,11 +82,11 @@ def _start(graphs: Graphs, resident: Resident | None, message: msg.Message) -> m
             RPCStatusCode.ALREADY_EXISTS,
             f"there is a workflow with the id {workflow_id!r} already ({resident.row.status.name})",
             resident.row.run_id,
-            "already_started",
+            "already_ended" if graph_rows.is_closed(resident.row) else "already_started",
         )
     graph = GraphExecution()
     start.start(graph, workflow_id, body, graphs.context(), queued=False)
-    place = place_of(graph)
+    place = graphs.places.of(graph)
     if place is not None and graphs.places.full(place.key, place.limit):
         if place.rejects:
             return msg.Refused(
@@ -116,6 +123,7 @@ def _operate(graphs: Graphs, resident: Resident, graph: GraphExecution, message:
 
 Operation = Callable[[GraphExecution, Context, Any], msg.Answer | None]
 _OPERATIONS: dict[type[Any], Operation] = {
+    gm.GraphStart: follow.follow,
     gm.TaskUpdate: update.update,
     gm.GraphPause: pause.pause,
     gm.GraphResume: pause.resume,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tenuto.graph import failure_workflow, kinds
 from tenuto.graph.effects import Closed
-from tenuto.graph.parents import tell_parent
+from tenuto.graph.parents import tell_parents
 from tenuto.model.graph import GraphStatus, Task
 from tenuto.model.json_values import Json
 
@@ -61,7 +61,7 @@ def close(
     if status != "COMPLETED" and failure_workflow_too:
         failure_workflow.start(decision, task)
     decision.execution.effects.append(Closed())
-    tell_parent(decision)
+    tell_parents(decision)
 
 
 _FAILED = frozenset(("FAILED", "FAILED_WITH_TERMINAL_ERROR", "TIMED_OUT"))

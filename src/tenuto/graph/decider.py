@@ -23,8 +23,9 @@ from tenuto.model.json_values import Json
 
 #: These wait for other tasks of the execution.
 WAITING_KINDS = frozenset(("JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"))
-#: Rounds of one decision. A workflow that needs more has a loop that never waits; it goes on after the next commit.
-ROUNDS = 10_000
+#: Rounds of one decision. A workflow that needs more has a loop that never waits; it goes on after the next commit, so
+#: that others have their turn.
+ROUNDS = 500
 
 
 class Evaluated(Struct, frozen=True):
@@ -43,11 +44,14 @@ def decide(execution: GraphExecution, context: Context) -> None:
         return
     if all(task.seq == 0 for task in state.tasks.values()):
         _begin(decision)
-    for _ in range(ROUNDS):
-        if not _round(decision) and not _unblock(decision):
-            break
+    execution.unfinished = not _rounds(decision)
     if _nothing_left(state):
         completion.complete(decision)
+
+
+def _rounds(decision: Decision) -> bool:
+    """Go on until nothing changes any more. False if that would take too long for now."""
+    return any(not _round(decision) and not _unblock(decision) for _ in range(ROUNDS))
 
 
 def _round(decision: Decision) -> bool:

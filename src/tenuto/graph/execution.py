@@ -38,6 +38,7 @@ class GraphExecution:
         "offered",
         "running",
         "state",
+        "unfinished",
         "unwritten",
         "version",
     )
@@ -54,6 +55,8 @@ class GraphExecution:
         #: Tasks whose search entries are out of date; task ids that are no longer shown.
         self.changed_tasks: dict[int, Task] = {}
         self.hidden_tasks: list[str] = []
+        #: The last decision was left off before it was done; it goes on after the commit.
+        self.unfinished = False
         #: Known to the engine as long as the execution is in memory: tasks in a queue, being run, being evaluated.
         self.offered: set[int] = set()
         self.running: set[int] = set()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tenuto.graph.views import workflow_view
 from tenuto.model.graph import Task
 from tenuto.model.graph_messages import GraphStart
-from tenuto.model.json_values import decode_json, encode_json
+from tenuto.model.json_values import Json, decode_json, encode_json
 
 if TYPE_CHECKING:
     from tenuto.graph.decision import Decision
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 def start(decision: Decision, task: Task | None) -> None:
     """Start the failure workflow, if the definition names one; the output says which execution it is, or why not."""
     state, definition = decision.state, decision.state.plan.snapshot.workflow
-    name = definition.failure_workflow
+    name: Json = definition.failure_workflow
     if name and name.startswith("$"):
         name = decision.value(name if name.startswith("${") else "${workflow.input." + name.lstrip("$.") + "}")
     if not name:
+        return
+    if not isinstance(name, str):
+        problem = f"Failure workflow was not started: its name must be a text, not {type(name).__name__}"
+        decision.execution.change("output", output=state.output | {"conductor.failure_workflow": problem})
         return
     snapshot = decision.context.definitions.snapshot(name, definition.failure_workflow_version)
     if snapshot is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.json_payloads import json_payload
 from tenuto.model import events as ev
-from tenuto.model.events import AnyEvent
+from tenuto.model.events import AnyEvent, ParentRef
 from tenuto.model.failures import ApplicationFailure, Failure
 from tenuto.model.graph import GraphStatus
 from tenuto.model.messages import ChildClosed
@@ -26,12 +26,18 @@ STATUSES: dict[GraphStatus, ExecutionStatus] = {
 }
 
 
-def tell_parent(decision: Decision) -> None:
-    """Tell the parent, if there is one, that this execution has ended."""
+def tell_parents(decision: Decision) -> None:
+    """Tell the parent, if there is one, and whoever else waits, that this execution has ended."""
+    parent = decision.state.started.parent
+    if parent is not None:
+        tell(decision, parent)
+    for follower in decision.state.followers:
+        tell(decision, follower)
+
+
+def tell(decision: Decision, parent: ParentRef) -> None:
+    """Tell one parent how this execution has ended."""
     state = decision.state
-    parent = state.started.parent
-    if parent is None:
-        return
     failure = None
     if state.status != "COMPLETED":
         failure = Failure(state.reason or f"the workflow ended {state.status}", info=ApplicationFailure(state.status))

@@ -5,8 +5,11 @@ Only `GraphState.apply` and the setters it uses change it, so that the same even
 
 from __future__ import annotations
 
+import msgspec
+
 from tenuto.graph.plan import Plan, plan_of
 from tenuto.model import graph as ev
+from tenuto.model.events import ParentRef
 from tenuto.model.graph import GraphStatus, Task
 from tenuto.model.json_values import Json
 
@@ -24,6 +27,7 @@ class GraphState:
         "failed_references",
         "failed_tasks",
         "failure_workflow_id",
+        "followers",
         "input",
         "last_event_id",
         "last_number",
@@ -60,6 +64,8 @@ class GraphState:
         self.queued = False
         self.archived = False
         """It was removed; only searches still find it."""
+        self.followers: list[ParentRef] = []
+        """Who waits for the end beside the parent: their idempotency key led here."""
         self.messages: list[dict[str, Json]] = []
         """For PULL_WORKFLOW_MESSAGES."""
 
@@ -138,6 +144,8 @@ class GraphState:
     def change(self, changes: dict[str, Json], variables: dict[str, Json]) -> None:
         for name, value in changes.items():
             setattr(self, name, value)
+        if "followers" in changes:
+            self.followers = msgspec.convert(msgspec.to_builtins(changes["followers"]), list[ParentRef])
         if "definition" in changes:
             self.plan = plan_of(self.definition)
         if variables:

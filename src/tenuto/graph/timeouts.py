@@ -78,6 +78,8 @@ def next_deadline(execution: GraphExecution, now: int) -> int | None:
     state = execution.state
     if state.closed or state.queued:
         return None
+    if execution.unfinished:
+        return now
     moments: list[int] = []
     workflow_end = _workflow_end(execution)
     if workflow_end is not None:

@@ -57,7 +57,8 @@ class GraphResume(Struct, array_like=True, gc=False, tag_field="kind", tag="grap
 class GraphTerminate(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_terminate"):
     reason: str = ""
     trigger_failure_workflow: bool = False
-    by_parent: bool = False
+    parent: ParentRef | None = None
+    """The execution that started this one, if that is who terminates it."""
 
 
 class GraphRetry(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_retry"):

@@ -103,6 +103,7 @@ class ChildStartFailed(Struct, array_like=True, gc=False, tag_field="kind", tag=
     initiated_event_id: int
     cause: str
     existing_run_id: str = ""
+    existing_closed: bool = False
 
 
 class ChildClosed(Struct, array_like=True, gc=False, tag_field="kind", tag="child_closed"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
-from uuid import NAMESPACE_OID, uuid5
 
 from msgspec import Meta, Struct
 
 from tenuto.graph.definitions import WorkflowDef
+from tenuto.graph.idempotency import idempotent_id
 from tenuto.model import messages as msg
 from tenuto.model.events import ExecutionRef
 from tenuto.model.graph_messages import GraphStart
@@ -41,10 +41,24 @@ async def start(
 ) -> str:
     """Start an execution; returns its id once the start is on record. With a `workflow_id` there is one of that id
     afterwards, however often it is started; an idempotency key outranks it. Raises ApiError."""
+    body = await graph_start(services, request, caused_by)
+    if body.idempotency_key:
+        return await _start_once(services, body, request.idempotency_strategy or "FAIL")
+    if workflow_id is not None:
+        body.existing_is_fine = True
+        check(await services.gateway.request(ExecutionRef(workflow_id), body))
+        return workflow_id
+    workflow_id = services.new_id()
+    check(await services.engine.submit(msg.Message(ExecutionRef(workflow_id), body), new=True))
+    return workflow_id
+
+
+async def graph_start(services: Services, request: StartWorkflowRequest, caused_by: str = "") -> GraphStart:
+    """What the engine is told to start. Raises ApiError if that can't be started."""
     definition, snapshot = await _definition(services, request)
     if request.external_input_payload_storage_path:
         raise bad_request("externalInputPayloadStoragePath is not supported: send the input itself")
-    body = GraphStart(
+    return GraphStart(
         definition.name,
         definition.version,
         snapshot,
@@ -57,15 +71,6 @@ async def start(
         idempotency_key=(request.idempotency_key or "").strip(),
         existing_is_fine=request.idempotency_strategy == "RETURN_EXISTING",
     )
-    if body.idempotency_key:
-        return await _start_once(services, body, request.idempotency_strategy or "FAIL")
-    if workflow_id is not None:
-        body.existing_is_fine = True
-        check(await services.gateway.request(ExecutionRef(workflow_id), body))
-        return workflow_id
-    workflow_id = services.new_id()
-    check(await services.engine.submit(msg.Message(ExecutionRef(workflow_id), body), new=True))
-    return workflow_id
 
 
 async def _definition(services: Services, request: StartWorkflowRequest) -> tuple[WorkflowDef, bytes]:
@@ -98,18 +103,13 @@ async def _start_once(services: Services, body: GraphStart, strategy: str) -> st
             number += 1
     workflow_id = idempotent_id(body.workflow_type, body.idempotency_key, number)
     answer = await services.gateway.request(ExecutionRef(workflow_id), body)
-    if isinstance(answer, msg.Refused) and answer.reason == "already_started":
+    if isinstance(answer, msg.Refused) and answer.reason in ("already_started", "already_ended"):
         raise conflict(
             f"a workflow {body.workflow_type} with the idempotency key {body.idempotency_key!r} "
             f"{'is running' if strategy == 'FAIL_ON_RUNNING' else 'exists'} already: {workflow_id}"
         )
     check(answer)
     return workflow_id
-
-
-def idempotent_id(workflow_type: str, key: str, number: int) -> str:
-    """The id of an execution that is started once for a key."""
-    return str(uuid5(NAMESPACE_OID, f"{workflow_type}\x00{key}\x00{number}"))
 
 
 async def _latest(services: Services, body: GraphStart) -> tuple[int, bool] | None:

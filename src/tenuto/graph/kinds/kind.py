@@ -44,6 +44,9 @@ class Kind:
     def child_closed(self, decision: Decision, task: Task, status: str, output: dict[str, Json], reason: str) -> None:
         """The execution that the task started has ended."""
 
+    def child_not_started(self, decision: Decision, task: Task, cause: str, existing_closed: bool) -> None:
+        """The execution that the task wanted to start is not there; `existing_closed`: one of its id has ended."""
+
     def ended(self, decision: Decision, task: Task) -> None:
         """The task is over, well or tolerated: let the workflow go on behind it."""
         decision.schedule_after(task)

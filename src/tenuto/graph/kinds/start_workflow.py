@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenuto.graph.idempotency import idempotent_id
 from tenuto.graph.kinds.kind import Kind
+from tenuto.graph.start_parameters import BadStart, domains_of, input_of, priority_of, text_of, version_of
 from tenuto.model.graph import Task
 from tenuto.model.graph_messages import GraphStart
 
@@ -14,34 +16,34 @@ if TYPE_CHECKING:
 
 class StartWorkflow(Kind):
     def begin(self, decision: Decision, task: Task) -> None:
-        request = task.input.get("startWorkflow")
-        if not isinstance(request, dict) or not request.get("name"):
-            decision.end(
-                task, "FAILED", reason="the input needs `startWorkflow`, an object with the name of a workflow"
-            )
+        try:
+            workflow_id, start = _start_message(decision, task)
+        except BadStart as error:
+            decision.end(task, "FAILED", reason=f"startWorkflow: {error}")
             return
-        name, version = str(request["name"]), request.get("version")
-        definitions = decision.context.definitions
-        number = int(version) if isinstance(version, int | str) and str(version).isdigit() else None
-        snapshot = definitions.snapshot(name, number)
-        input = request.get("input") or {}
-        if snapshot is None or not isinstance(input, dict):
-            wanted = f"version {version} of {name}" if version else name
-            problem = "its input must be an object" if snapshot else f"there is no workflow definition {wanted}"
-            decision.end(task, "FAILED", reason=problem)
-            return
-        workflow_id = decision.context.new_id()
-        decision.send(
-            workflow_id,
-            GraphStart(
-                name,
-                number or definitions.latest_version(name) or 1,
-                snapshot,
-                input,
-                correlation_id=str(request.get("correlationId") or decision.state.correlation_id),
-                priority=int(request.get("priority") or 0),
-                task_to_domain=request.get("taskToDomain") or decision.state.started.task_to_domain,
-                created_by=str(request.get("createdBy") or decision.state.started.created_by),
-            ),
-        )
+        decision.send(workflow_id, start)
         decision.end(task, "COMPLETED", {"workflowId": workflow_id})
+
+
+def _start_message(decision: Decision, task: Task) -> tuple[str, GraphStart]:
+    request = task.input.get("startWorkflow")
+    if not isinstance(request, dict) or not request.get("name"):
+        raise BadStart("it must be an object with the name of a workflow")
+    name, version = text_of(request["name"]), version_of(request.get("version"))
+    definitions, started = decision.context.definitions, decision.state.started
+    version = version or definitions.latest_version(name)
+    snapshot = definitions.snapshot(name, version)
+    if snapshot is None:
+        raise BadStart(f"there is no workflow definition {f'version {version} of ' if version else ''}{name!r}")
+    key = text_of(request.get("idempotencyKey"))
+    return idempotent_id(name, key, 0) if key else decision.context.new_id(), GraphStart(
+        name,
+        version or 1,
+        snapshot,
+        input_of(request.get("input")),
+        correlation_id=text_of(request.get("correlationId")) or decision.state.correlation_id,
+        priority=priority_of(request.get("priority")),
+        task_to_domain=domains_of(request.get("taskToDomain")) or started.task_to_domain,
+        created_by=text_of(request.get("createdBy")) or started.created_by,
+        idempotency_key=key,
+    )

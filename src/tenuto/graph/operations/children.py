@@ -21,8 +21,8 @@ def child_not_started(execution: GraphExecution, context: Context, request: Chil
     """The child could not be started."""
     task = _task(execution, request.initiated_event_id)
     if task is not None:
-        reason = f"the sub-workflow could not be started: {request.cause}"
-        kinds.of(task).child_closed(Decision(execution, context), task, "FAILED", {}, reason)
+        decision = Decision(execution, context)
+        kinds.of(task).child_not_started(decision, task, request.cause, request.existing_closed)
 
 
 def child_closed(execution: GraphExecution, context: Context, request: ChildClosed) -> None:

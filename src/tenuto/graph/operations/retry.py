@@ -7,7 +7,7 @@ from tenuto.graph.context import Context
 from tenuto.graph.decision import Decision
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.operations.revive import WAITING_KINDS, has_graph_child, reopen, resume_child, resume_task
-from tenuto.graph.parents import tell_parent
+from tenuto.graph.parents import tell_parents
 from tenuto.graph.refusal import Refusal
 from tenuto.model.errors import RPCStatusCode
 from tenuto.model.graph import Task
@@ -43,7 +43,7 @@ def _is_fine(execution: GraphExecution, context: Context) -> bool:
     state = execution.state
     decision = Decision(execution, context)
     if state.status == "COMPLETED":
-        tell_parent(decision)
+        tell_parents(decision)
     elif state.closed and not any(task.status in FAILED for task in state.by_reference.values()):
         reopen(decision, "retried")
     return not state.closed or state.status == "COMPLETED"

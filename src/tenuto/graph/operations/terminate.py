@@ -6,6 +6,7 @@ from tenuto.graph import closing
 from tenuto.graph.context import Context
 from tenuto.graph.decision import Decision
 from tenuto.graph.execution import GraphExecution
+from tenuto.graph.operations.follow import unfollow
 from tenuto.graph.refusal import Refusal
 from tenuto.model import messages as msg
 from tenuto.model.graph_messages import GraphTerminate
@@ -14,6 +15,9 @@ from tenuto.model.graph_messages import GraphTerminate
 def terminate(execution: GraphExecution, context: Context, request: GraphTerminate) -> None:
     """End the workflow now. One that has failed already becomes TERMINATED; one that has completed is refused."""
     state = execution.state
+    if request.parent is not None and request.parent in state.followers:
+        unfollow(execution, request.parent)
+        return
     if state.status == "TERMINATED":
         return
     if state.status == "COMPLETED":
