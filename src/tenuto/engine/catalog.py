@@ -38,6 +38,8 @@ class Catalog:
         self._tasks: dict[str, TaskDef] = {}
         #: Looks up a variable of the environment that is kept on the server; set by whoever keeps it.
         self.environment: Callable[[str], str | None] = lambda name: None
+        #: How many executions of a workflow may run at a time by what it is tagged with; set by whoever keeps the tags.
+        self.rate_limit: Callable[[str], int | None] = lambda name: None
         self._snapshots: dict[tuple[str, int], bytes] = {}
         self._writing = asyncio.Lock()
 

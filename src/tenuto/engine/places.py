@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tenuto.engine.resident import Resident
 from tenuto.graph.execution import GraphExecution
-from tenuto.graph.limits import place_of
+from tenuto.graph.limits import Place, place_of
 
 if TYPE_CHECKING:
     from tenuto.engine.graphs import Graphs
@@ -29,6 +29,10 @@ class Places:
         self._graphs = graphs
         self._keys: dict[str, _Key] = {}
 
+    def of(self, graph: GraphExecution) -> Place | None:
+        """The limit that an execution comes under."""
+        return place_of(graph, self._graphs.catalog.rate_limit(graph.state.started.workflow_type))
+
     def full(self, key: str, limit: int) -> bool:
         """Would another execution have to wait?"""
         entry = self._keys.get(key)
@@ -36,7 +40,7 @@ class Places:
 
     def adopt(self, graph: GraphExecution) -> None:
         """An execution begins, or came into memory: it has its place, or waits for one."""
-        place = place_of(graph)
+        place = self.of(graph)
         if place is None:
             return
         entry = self._keys.setdefault(place.key, _Key())
@@ -49,7 +53,7 @@ class Places:
 
     def leave(self, graph: GraphExecution) -> None:
         """An execution has ended: the next one gets its place."""
-        place = place_of(graph)
+        place = self.of(graph)
         entry = None if place is None else self._keys.get(place.key)
         if place is not None and entry is not None:
             entry.inside.discard(graph.workflow_id)

@@ -34,15 +34,13 @@ class _Input:
         }
 
 
-def place_of(graph: GraphExecution) -> Place | None:
-    """The limit that `graph` comes under; None if there is none."""
+def place_of(graph: GraphExecution, tagged: int | None = None) -> Place | None:
+    """The limit that `graph` comes under: its definition's, or the one that the workflow is `tagged` with. None if
+    there is none."""
     state = graph.state
+    name = state.started.workflow_type
     config = state.plan.snapshot.workflow.rate_limit_config
     if config is None or config.concurrent_exec_limit <= 0:
-        return None
+        return None if not tagged else Place(f"{name}/", tagged, rejects=False)
     key = evaluate(config.rate_limit_key or "", _Input(graph))
-    return Place(
-        f"{state.started.workflow_type}/{'' if key is None else key}",
-        config.concurrent_exec_limit,
-        config.policy == "REJECT",
-    )
+    return Place(f"{name}/{'' if key is None else key}", config.concurrent_exec_limit, config.policy == "REJECT")

@@ -11,20 +11,29 @@ from tenuto.graph.effects import Evaluate
 from tenuto.graph.secrets import names_secrets, resolve_secrets
 from tenuto.model.json_values import Json
 from tenuto.model.system_tasks import SystemTask, SystemTaskResult
+from tenuto.server.workflow_tasks import WorkflowTasks
 from tenuto.system_tasks.registry import SystemTasks
 
 
 class ServerGraphHost:
     """Implements `tenuto.engine.graph_host.GraphHost`."""
 
-    def __init__(self, cage: Cage, system_tasks: SystemTasks, secret: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        cage: Cage,
+        system_tasks: SystemTasks,
+        workflow_tasks: WorkflowTasks,
+        secret: Callable[[str], str | None],
+    ) -> None:
         self._cage = cage
         self._system_tasks = system_tasks
+        self._workflow_tasks = workflow_tasks
         self._secret = secret
-        self.types = system_tasks.types
+        self.types = system_tasks.types | workflow_tasks.types
 
     async def run(self, task: SystemTask) -> SystemTaskResult:
-        return await self._system_tasks.run(task)
+        runner = self._workflow_tasks if task.task_type in self._workflow_tasks.types else self._system_tasks
+        return await runner.run(task)
 
     async def evaluate(self, request: Evaluate) -> Json:
         try:

@@ -18,6 +18,7 @@ from tenuto.server.polled_tasks import PolledTasks
 from tenuto.server.scheduler import Scheduler
 from tenuto.server.settings import Settings, system_task_settings
 from tenuto.server.webhook_deliveries import Deliveries
+from tenuto.server.workflow_tasks import WorkflowTasks
 from tenuto.store.protocol import Store
 from tenuto.system_tasks.registry import SystemTasks
 
@@ -111,7 +112,8 @@ class Services:
         catalog = self.graphs.catalog
         await catalog.load()
         catalog.environment = self.configuration.environment.lookup
-        host = ServerGraphHost(self.cage, self.system_tasks, self.configuration.secrets.lookup)
+        catalog.rate_limit = self.configuration.tags.rate_limit
+        host = ServerGraphHost(self.cage, self.system_tasks, WorkflowTasks(self), self.configuration.secrets.lookup)
         self.engine.serve_graphs(host, self.settings.cached_workflows)
 
     async def stop(self) -> None:
