@@ -16,6 +16,7 @@ from tenuto.server.identity.access import permission
 from tenuto.server.routing import Family, Text
 from tenuto.server.starts import StartWorkflowRequest, start
 from tenuto.server.waiting import STRATEGIES, signal_response, wait
+from tenuto.server.workflow_tests import WorkflowTestRequest, try_out
 
 starting = Family("Starting workflows", "WORKFLOW")
 
@@ -136,3 +137,9 @@ def _version(call: Call) -> int | None:
     if not version.lstrip("-").isdigit():
         raise bad_request(f"the version in the path must be a number, not {version!r}")
     return int(version) or None
+
+
+@starting.post("/workflow/test", body=WorkflowTestRequest)
+async def test_workflow(call: Call) -> Response:
+    """Try a workflow out with given outcomes of its tasks; nothing is stored."""
+    return json_response(await try_out(call.services, await call.decode(WorkflowTestRequest)))
