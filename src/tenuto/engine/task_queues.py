@@ -160,12 +160,12 @@ class TaskQueues:
         poller.future.add_done_callback(lambda _: self._pollers.discard(poller))
         queue.pollers.append(poller)
         self._serve(queue)
-        if poller.found or poller.pending:
+        if poller.found:
             self._finish_soon(poller)
-        elif timeout <= 0:
-            self._give_up(queue, poller)
-        else:
+        elif timeout > 0:
             poller.alarm = asyncio.get_running_loop().call_later(timeout, self._give_up, queue, poller)
+        else:
+            self._give_up(queue, poller)
         return poller
 
     def leave(self, poller: Poller) -> None:
@@ -184,6 +184,7 @@ class TaskQueues:
     def _give_up(self, queue: Queue, poller: Poller) -> None:
         if poller in queue.pollers:
             queue.pollers.remove(poller)
+        poller.alarm = None
         if not poller.found and not poller.pending and not poller.future.done():
             poller.future.set_result([])
 
@@ -251,6 +252,8 @@ class TaskQueues:
                 self._graphs.engine.touch(resident)  # a system task is to be run, or a state change scheduled a task
         if taken is None:
             self.limits.leave(entry.def_name, entry.task_id)
+            if poller is not None and poller.alarm is not None and poller not in queue.pollers:
+                queue.pollers.appendleft(poller)  # it goes on waiting
             self._serve(queue)
         elif poller is not None and graph is not None:
             poller.found.append(poller.render(graph, taken))
@@ -275,7 +278,7 @@ class TaskQueues:
         if poller.pending or poller.future.done():
             return
         if not poller.found and poller.alarm is not None:
-            return  # what it was to get has gone; it goes on waiting
+            return  # what it was to get has gone, but its time is not over
         if poller.alarm is not None:
             poller.alarm.cancel()
         tasks = poller.found
