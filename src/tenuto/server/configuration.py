@@ -11,6 +11,7 @@ from tenuto.model.errors import StoreError
 from tenuto.server.collection import CHANGES, Collection
 from tenuto.server.event_configs import QueueConfigs
 from tenuto.server.event_handlers import EventHandlers
+from tenuto.server.human_templates import HumanTemplates
 from tenuto.server.identity.directory import Directory
 from tenuto.server.identity.gate import Gate
 from tenuto.server.identity.records import GatewayAuth
@@ -50,6 +51,7 @@ class Configuration:
         self.event_handlers = EventHandlers(store, clock)
         self.queue_configs = QueueConfigs(store, clock, vault)
         self.webhooks = Webhooks(store, clock, vault, self.secrets.lookup)
+        self.human_templates = HumanTemplates(store, clock)
         self.schedules = Schedules(store, clock)
         self.scheduler_state = Collection(store, clock, "scheduler", SchedulerState)
         self._store = store
@@ -66,6 +68,7 @@ class Configuration:
             self.event_handlers,
             self.queue_configs,
             self.webhooks,
+            self.human_templates,
             self.schedules,
             self.scheduler_state,
         ]

@@ -13,6 +13,7 @@ from tenuto.engine.clock import Clock
 from tenuto.model.json_values import Json
 from tenuto.server.collection import Collection, checked_name
 from tenuto.server.errors import ApiError, bad_request, fault
+from tenuto.server.tags import Tag
 from tenuto.store.protocol import Store
 from tenuto.system_tasks.buses.buses import EXTRAS
 
@@ -85,6 +86,8 @@ class EventHandler(Struct, rename="camel", kw_only=True):
     active: bool = False
     description: str | None = None
     created_by: str | None = None
+    tags: list[Tag] | None = None
+    """Of a request: what the handler's tags are to be. Not stored with it."""
 
 
 class EventHandlers(Collection[EventHandler]):
@@ -110,12 +113,8 @@ def is_outside(event: str) -> bool:
 async def check_handler(cage: Cage, handler: EventHandler) -> None:
     """Raises ApiError (400) that names what is wrong with a handler."""
     checked_name(handler.name, "an event handler")
-    scheme, colon, rest = handler.event.partition(":")
-    if not colon or not rest or (scheme != "conductor" and scheme not in EXTRAS):
-        known = ", ".join(["conductor", *EXTRAS])
-        raise _wrong("event", f"{handler.event!r} is no event: it begins with one of {known}, and a colon")
-    if not handler.actions:
-        raise _wrong("actions", "there must be at least one action")
+    if not handler.event.strip():
+        raise _wrong("event", "is missing: of which queue are the messages?")
     if len(handler.actions) > MOST_ACTIONS:
         raise _wrong("actions", f"at most {MOST_ACTIONS} actions are possible")
     for number, action in enumerate(handler.actions):

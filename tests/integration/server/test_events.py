@@ -180,11 +180,12 @@ async def test_messages_survive_a_restart(tmp_path: Path) -> None:
 
 
 async def test_handlers_are_configuration(conductor: Conductor) -> None:
-    one = handler("one", start_target())
+    one = handler("one", start_target(), tags=[{"key": "given", "value": "with it"}])
     await conductor.call("PUT", "/event", one, expect=404)
     await conductor.post("/event", [one])
     await conductor.post("/event", one, expect=409)
     assert (await conductor.get("/event/handler/one"))["name"] == "one"
+    assert (await conductor.get("/event/one/tags"))[0]["key"] == "given"
     assert [each["name"] for each in await conductor.get("/event")] == ["one"]
     assert [each["name"] for each in await conductor.get("/event/conductor%3Apublisher%3Anews")] == ["one"]
     await conductor.call("PUT", "/event/one/tags", [{"key": "a", "value": "b"}])
@@ -197,9 +198,7 @@ async def test_handlers_are_configuration(conductor: Conductor) -> None:
 @pytest.mark.parametrize(
     ("change", "path"),
     [
-        ({"event": "carrier-pigeon:home"}, "event"),
-        ({"event": "conductor"}, "event"),
-        ({"actions": []}, "actions"),
+        ({"event": " "}, "event"),
         ({"actions": [{"action": "start_agent", "start_agent": {"name": "x"}}]}, "actions[0].action"),
         ({"actions": [{"action": "complete_task"}]}, "actions[0].complete_task"),
         ({"condition": "$.a >"}, "condition"),
@@ -226,4 +225,5 @@ async def test_queue_configurations_and_connectivity(conductor: Conductor) -> No
     assert (await conductor.post("/event/queue/connectivity", {"sink": "conductor:x"}))["successful"] is True
     refused = await conductor.post("/event/queue/connectivity", {"sink": "pigeon:x"})
     assert refused["successful"] is False
+    await conductor.post("/event/queue/connectivity", {"sink": ""}, expect=400)
     assert "pigeon" in refused["reason"]

@@ -7,6 +7,7 @@ from tenuto.server.routes import (
     events,
     gateway_auth,
     health,
+    human,
     integrations,
     metadata,
     prompts,
@@ -60,4 +61,5 @@ FAMILIES = [
     webhooks.webhooks,
     webhooks.deliveries,
     webhooks.deliveries_at_root,
+    human.human,
 ]

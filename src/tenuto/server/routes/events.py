@@ -14,6 +14,7 @@ from tenuto.server.http import Call, empty, json_response
 from tenuto.server.routes.tags import tag_routes
 from tenuto.server.routing import Family
 from tenuto.server.shown import shown
+from tenuto.server.tags import Tag
 from tenuto.system_tasks.buses.bus import BusError, Message
 
 events = Family("Events", "EVENT")
@@ -33,8 +34,10 @@ async def create(call: Call) -> Response:
         if _handlers(call).get(handler.name) is not None:
             raise _exists(handler)
     for handler in handlers:
+        tags, handler.tags = handler.tags, None
         if not await _handlers(call).create(handler.name, handler):
             raise _exists(handler)
+        await _set_tags(call, handler, tags)
     return empty()
 
 
@@ -45,8 +48,15 @@ async def update(call: Call) -> Response:
     for handler in handlers:
         _existing(call, handler.name)
     for handler in handlers:
+        tags, handler.tags = handler.tags, None
         await _handlers(call).put(handler.name, handler)
+        await _set_tags(call, handler, tags)
     return empty()
+
+
+async def _set_tags(call: Call, handler: EventHandler, tags: list[Tag] | None) -> None:
+    if tags is not None:
+        await call.services.configuration.tags.set("EVENT_HANDLER", handler.name, tags)
 
 
 async def _given(call: Call) -> list[EventHandler]:
@@ -259,6 +269,8 @@ async def connectivity(call: Call) -> Response:
     try:
         if is_outside(test.sink):
             await services.system_tasks.buses.publish(test.sink, Message(message_id, encode_json(test.input)))
+        elif not test.sink.strip():
+            raise bad_request("the sink is missing")
         elif test.sink.startswith("conductor:"):
             await services.events.publish(test.sink, test.input, message_id=message_id)
         else:
