@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 MILLISECOND = 1_000_000
 #: Tasks of all executions of one trial.
-MOST_TASKS = 5_000
+MOST_TASKS = 2_000
 #: Seconds that a trial may take.
-PATIENCE = 60.0
+PATIENCE = 30.0
 #: The decider itself sees to tasks of these kinds.
 OPERATORS = frozenset(
     ("JOIN", "EXCLUSIVE_JOIN", "DO_WHILE", "INLINE", "LAMBDA", "JSON_JQ_TRANSFORM", "SWITCH", "DECISION")
