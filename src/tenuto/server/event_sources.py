@@ -35,6 +35,10 @@ class EventSources:
         """The handlers have changed."""
         self._changed.set()
 
+    def subscribed(self) -> set[str]:
+        """The queues of buses that are listened to."""
+        return set(self._subscriptions)
+
     def problem(self, event: str) -> str | None:
         """Why no messages come from a queue at present; None while they can, or nobody wants them."""
         subscription = self._subscriptions.get(event)

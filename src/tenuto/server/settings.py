@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
-from tenuto.system_tasks.settings import HttpSettings, SystemTaskSettings
+from tenuto.system_tasks.settings import (
+    AmqpSettings,
+    BusSettings,
+    HttpSettings,
+    KafkaSettings,
+    NatsSettings,
+    SqsSettings,
+    SystemTaskSettings,
+)
 
 PREFIX = "TENUTO_"
 
@@ -50,6 +58,24 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`id:secret` of an access key with the role ADMIN that needs not be created; with it the server is never open."""
     cached_workflows: Annotated[int, Meta(ge=1)] = 10_000
     """How many open executions are kept in memory; the others are read when something happens to them."""
+    bus_group: str = "tenuto"
+    """Under this name all servers of one installation share the messages of an event bus."""
+    nats_servers: list[str] = field(default_factory=lambda: list(NatsSettings().servers))
+    """Of `nats:`, `nats_stream:` and `jsm:` events and sinks."""
+    nats_user: str = ""
+    nats_password: str = ""
+    nats_token: str = ""
+    kafka_servers: list[str] = field(default_factory=lambda: list(KafkaSettings().servers))
+    """Of `kafka:` events and sinks."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: str = "PLAIN"
+    kafka_user: str = ""
+    kafka_password: str = ""
+    sqs_endpoint_url: str = ""
+    """Of `sqs:` events and sinks; empty for AWS itself. Credentials come from where AWS clients look for them."""
+    sqs_region: str = ""
+    amqp_url: str = "amqp://guest:guest@127.0.0.1/"
+    """Of `amqp:`, `amqp_queue:` and `amqp_exchange:` events and sinks."""
     shutdown_grace: Annotated[float, Meta(ge=0)] = 10.0
     """Seconds that requests may go on when the server stops."""
     log_format: Literal["text", "json"] = "text"
@@ -59,7 +85,19 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 #: Never shown to anybody.
-SECRET = frozenset({"secrets_key", "secrets_key_file", "admin_key", "db"})
+SECRET = frozenset(
+    {
+        "secrets_key",
+        "secrets_key_file",
+        "admin_key",
+        "db",
+        "nats_servers",
+        "nats_password",
+        "nats_token",
+        "kafka_password",
+        "amqp_url",
+    }
+)
 
 
 def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], config: str | None = None) -> Settings:
@@ -78,8 +116,30 @@ def public_settings(settings: Settings) -> dict[str, Any]:
 
 
 def system_task_settings(settings: Settings) -> SystemTaskSettings:
-    """What the settings say about system tasks."""
-    return SystemTaskSettings(http=HttpSettings(allow=tuple(settings.http_allow), deny=tuple(settings.http_deny)))
+    """What the settings say about system tasks and event buses."""
+    http = HttpSettings(allow=tuple(settings.http_allow), deny=tuple(settings.http_deny))
+    return SystemTaskSettings(http=http, buses=_bus_settings(settings))
+
+
+def _bus_settings(settings: Settings) -> BusSettings:
+    return BusSettings(
+        group=settings.bus_group,
+        nats=NatsSettings(
+            servers=tuple(settings.nats_servers),
+            user=settings.nats_user or None,
+            password=settings.nats_password or None,
+            token=settings.nats_token or None,
+        ),
+        kafka=KafkaSettings(
+            servers=tuple(settings.kafka_servers),
+            security_protocol=settings.kafka_security_protocol,
+            sasl_mechanism=settings.kafka_sasl_mechanism,
+            user=settings.kafka_user or None,
+            password=settings.kafka_password or None,
+        ),
+        sqs=SqsSettings(endpoint_url=settings.sqs_endpoint_url or None, region=settings.sqs_region or None),
+        amqp=AmqpSettings(url=settings.amqp_url),
+    )
 
 
 def _from_file(path: str) -> dict[str, Any]:
