@@ -27,6 +27,11 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self.updates_ignored = Counter(
+            "tenuto_task_updates_ignored",
+            "Updates of tasks that had ended already; they changed nothing.",
+            registry=self.registry,
+        )
         # Looking labels up takes longer than counting: what was looked up stays. Routes and statuses are few.
         self._counters: dict[tuple[str, str, int], Any] = {}
         self._histograms: dict[tuple[str, str], Any] = {}

@@ -11,10 +11,9 @@ from tenuto.graph.views import shown_tasks
 from tenuto.model.graph import TaskStatus
 from tenuto.model.graph_messages import TaskUpdate
 from tenuto.model.json_values import Json
-from tenuto.server.errors import bad_request
 from tenuto.server.graph_calls import ask, look
 from tenuto.server.http import empty, json_response
-from tenuto.server.waiting import DEPTH, STRATEGIES, signal_response, wait
+from tenuto.server.waiting import DEPTH, Strategy, signal_response, wait
 
 if TYPE_CHECKING:
     from tenuto.server.services import Services
@@ -48,10 +47,8 @@ def _waiting(graph: GraphExecution) -> tuple[str, list[str]]:
     return waiting, [task.sub_workflow_id for task in tasks if task.sub_workflow_id and task.status == "IN_PROGRESS"]
 
 
-async def signalled_view(services: Services, workflow_id: str, strategy: str, timeout: float) -> Response:
+async def signalled_view(services: Services, workflow_id: str, strategy: Strategy, timeout: float) -> Response:
     """What the workflow comes to after a signal."""
-    if strategy not in STRATEGIES:
-        raise bad_request(f"returnStrategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}")
     seen, blocking, timed_out = await wait(services, workflow_id, (), timeout)
     body = signal_response(seen, blocking, timed_out, strategy, "")
     return empty() if body is None else json_response(body)

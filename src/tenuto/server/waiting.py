@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ AGAIN = 0.25
 #: How deep sub-workflows are followed.
 DEPTH = 32
 
-STRATEGIES = ("TARGET_WORKFLOW", "BLOCKING_WORKFLOW", "BLOCKING_TASK", "BLOCKING_TASK_INPUT")
+Strategy: TypeAlias = Literal["TARGET_WORKFLOW", "BLOCKING_WORKFLOW", "BLOCKING_TASK", "BLOCKING_TASK_INPUT"]
 
 
 class Blocking(Struct, frozen=True):
@@ -102,7 +102,7 @@ async def _blocking(services: Services, seen: Seen, references: Collection[str],
 
 
 def signal_response(
-    seen: Seen, blocking: Blocking | None, timed_out: bool, strategy: str, request_id: str
+    seen: Seen, blocking: Blocking | None, timed_out: bool, strategy: Strategy, request_id: str
 ) -> dict[str, Json] | None:
     """The answer in the form that the strategy asks for; None if it asks for a blocking task and there is none."""
     target = seen.workflow

@@ -13,6 +13,7 @@ from tenuto.graph.views import task_view, workflow_view
 from tenuto.model.graph import TaskStatus
 from tenuto.model.graph_messages import TaskUpdate, TaskUpdated
 from tenuto.model.json_values import Json
+from tenuto.model.messages import Answer
 from tenuto.server.errors import bad_request, not_found
 from tenuto.server.graph_calls import ask, ask_or_nothing, check, look
 from tenuto.server.http import Call, empty, json_response, no_content, text_response
@@ -20,6 +21,7 @@ from tenuto.server.routing import Family, Text
 from tenuto.server.signals import signal, signalled_view
 from tenuto.server.task_logs import LogEntry, read_logs, write_logs
 from tenuto.server.task_results import TaskResult, locate, to_update
+from tenuto.server.waiting import Strategy
 
 tasks = Family("Tasks", "TASK")
 
@@ -98,19 +100,19 @@ async def update_and_poll(call: Call) -> Response:
         workflow_id, request, result.worker_id or "", services.render_task
     )
     check(answer)
-    await _write_logs(call, result)
+    await _taken(call, result, answer)
     return Response(found[0], media_type="application/json") if found else no_content()
 
 
-async def _update(call: Call, result: TaskResult) -> TaskUpdated:
+async def _update(call: Call, result: TaskResult) -> None:
     workflow_id = await locate(call.services, result)
-    answer = await ask(call.services, workflow_id, to_update(result))
-    await _write_logs(call, result)
-    assert isinstance(answer, TaskUpdated)
-    return answer
+    await _taken(call, result, await ask(call.services, workflow_id, to_update(result)))
 
 
-async def _write_logs(call: Call, result: TaskResult) -> None:
+async def _taken(call: Call, result: TaskResult, answer: Answer) -> None:
+    """An update was taken in, or came too late."""
+    if isinstance(answer, TaskUpdated) and answer.ignored:
+        call.services.metrics.updates_ignored.inc()
     if result.logs:
         await write_logs(call.services, result.workflow_instance_id or "", result.task_id, result.logs)
 
@@ -151,9 +153,9 @@ def _status(call: Call) -> TaskStatus:
     return cast(TaskStatus, status)
 
 
-class SignalQuery(Struct):
-    returnStrategy: str = "TARGET_WORKFLOW"
-    timeoutMillis: Annotated[int, Meta(ge=0)] = 5000
+class SignalQuery(Struct, rename="camel"):
+    return_strategy: Strategy = "TARGET_WORKFLOW"
+    timeout_millis: Annotated[int, Meta(ge=0)] = 5000
 
 
 @tasks.post("/tasks/{workflowId}/{status}/signal", body=dict[str, Json])
@@ -171,7 +173,7 @@ async def signal_workflow_sync(call: Call) -> Response:
     output = await call.json_object()
     if not await signal(call.services, workflow_id, _status(call), output):
         raise not_found(f"no task of workflow {workflow_id} waits for a signal")
-    return await signalled_view(call.services, workflow_id, query.returnStrategy, query.timeoutMillis / 1000)
+    return await signalled_view(call.services, workflow_id, query.return_strategy, query.timeout_millis / 1000)
 
 
 @tasks.get("/tasks/{taskId}")

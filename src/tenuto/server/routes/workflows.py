@@ -10,6 +10,7 @@ from starlette.responses import Response
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.views import shown_tasks, task_view, workflow_view
 from tenuto.model import graph_messages as gm
+from tenuto.model.graph import TaskStatus
 from tenuto.model.json_values import Json
 from tenuto.server.correlations import correlated, running_ids
 from tenuto.server.decoding import converted
@@ -74,7 +75,7 @@ async def status(call: Call) -> Response:
 class TasksQuery(Struct):
     start: Annotated[int, Meta(ge=0)] = 0
     count: Annotated[int, Meta(ge=0, le=5000)] = 15
-    status: list[str] = field(default_factory=list)
+    status: list[TaskStatus] = field(default_factory=list)
 
 
 @workflows.get("/workflow/{workflowId}/tasks", query=TasksQuery)
