@@ -20,7 +20,7 @@ from tenuto.graph.definitions import (
     to_json,
 )
 from tenuto.graph.plan import inner_lists
-from tenuto.model.json_values import decode_json, encode_json
+from tenuto.model.json_values import Json, decode_json, encode_json
 from tenuto.store.protocol import Document
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Catalog:
         self._tasks: dict[str, TaskDef] = {}
         #: Looks up a variable of the environment that is kept on the server; set by whoever keeps it.
         self.environment: Callable[[str], str | None] = lambda name: None
+        #: Looks up a schema by its name and version; set by whoever keeps them.
+        self.schema: Callable[[str, int], Json] = lambda name, version: None
         #: How many executions of a workflow may run at a time by what it is tagged with; set by whoever keeps the tags.
         self.rate_limit: Callable[[str], int | None] = lambda name: None
         self._snapshots: dict[tuple[str, int], bytes] = {}

@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from tenuto.graph.definitions import TaskDef, WorkflowDef
+from tenuto.model.json_values import Json
 
 
 class Definitions(Protocol):
@@ -32,6 +33,11 @@ class Definitions(Protocol):
     @property
     def environment(self) -> Callable[[str], str | None]:
         """Looks up a variable of the environment that is kept on the server."""
+        ...
+
+    @property
+    def schema(self) -> Callable[[str, int], Json]:
+        """Looks up a schema that is kept on the server, by its name and version; None if there is none."""
         ...
 
     def code(self, workflow_type: str) -> str | None:

@@ -18,6 +18,7 @@ from tenuto.graph.context import Context
 from tenuto.graph.decision import Decision
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.state import GraphState
+from tenuto.graph.templates import ExpressionError
 from tenuto.model.graph import Task
 from tenuto.model.json_values import Json
 
@@ -96,10 +97,13 @@ def _step(decision: Decision, task: Task) -> None:
         timeouts.check(decision, task)
     if task.open and not decision.state.closed and task.available_at <= decision.now:
         kind = kinds.of(task)
-        if task.status == "SCHEDULED":
-            kind.begin(decision, task)
-        else:
-            kind.advance(decision, task)
+        try:
+            if task.status == "SCHEDULED":
+                kind.begin(decision, task)
+            else:
+                kind.advance(decision, task)
+        except ExpressionError as error:
+            decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=f"an expression of {task.reference}: {error}")
     if not task.open and not task.executed and not decision.state.closed:
         _settle(decision, task)
 

@@ -3,7 +3,7 @@ neighbouring files are written with these verbs."""
 
 from __future__ import annotations
 
-from tenuto.graph import kinds, successors
+from tenuto.graph import kinds, schemas, state_changes, successors
 from tenuto.graph.context import Context
 from tenuto.graph.definitions import TaskDef, WorkflowTask, to_json
 from tenuto.graph.effects import Evaluate, Offer, Retract, RunSystemTask, Send
@@ -13,6 +13,7 @@ from tenuto.graph.naming import with_scope
 from tenuto.graph.plan import plan_of
 from tenuto.graph.roots import Roots
 from tenuto.graph.state import GraphState
+from tenuto.graph.templates import ExpressionError
 from tenuto.model.events import ExecutionRef
 from tenuto.model.graph import Task, TaskStatus
 from tenuto.model.json_values import Json
@@ -64,6 +65,7 @@ class Decision:
         status: TaskStatus = "SCHEDULED",
         output: dict[str, Json] | None = None,
         memory: dict[str, Json] | None = None,
+        parent_task_id: str = "",
     ) -> Task:
         """A new task for `node`. `input` is what its input parameters evaluate to, unless given."""
         kind = kind or kinds.kind_name(node.type, self.context.system_types)
@@ -83,6 +85,7 @@ class Decision:
             update_time=self.now,
             status=status,
             output=output or {},
+            parent_task_id=parent_task_id,
         )
         if node.start_delay > 0:
             task.start_delay = task.callback_after = float(node.start_delay)
@@ -92,10 +95,38 @@ class Decision:
         if not task.open:
             task.end_time = self.now
         self._add_own_definitions(task, node)
-        task.input = kinds.of(task).make_input(self, node, task, {}) if input is None else input
         task.domain = self._domain(task)
-        self.execution.schedule(task)
+        if input is None:
+            self.give_input(task, node, {})
+        else:
+            task.input = input
+        self.record(task)
         return task
+
+    def give_input(self, task: Task, node: WorkflowTask, old: dict[str, Json]) -> None:
+        """The input of a new task, or of another attempt, on top of the `old` one. If there can't be any, or not one
+        that its definition allows, the task has failed already."""
+        try:
+            task.input = kinds.of(task).make_input(self, node, task, old)
+            problem = self._input_problem(task, node)
+        except ExpressionError as error:
+            problem = f"the input of {task.reference}: {error}"
+        if problem:
+            task.status, task.reason = "FAILED_WITH_TERMINAL_ERROR", problem
+            task.start_time = task.end_time = self.now
+
+    def _input_problem(self, task: Task, node: WorkflowTask) -> str:
+        definition = self._definition_of(node, task)
+        if not definition.enforce_schema or definition.input_schema is None:
+            return ""
+        problem = schemas.problem(definition.input_schema, task.input, self.context.definitions)
+        return problem and f"the input of {task.reference} is not what its inputSchema allows: {problem}"
+
+    def record(self, task: Task) -> None:
+        self.execution.schedule(task)
+        state_changes.react(self, task, "SCHEDULED")
+        if task.status != "SCHEDULED":
+            state_changes.react(self, task, task.status)
 
     def _add_own_definitions(self, task: Task, node: WorkflowTask) -> None:
         """What is not in the workflow's definition as it stands, the task carries itself."""
@@ -115,8 +146,7 @@ class Decision:
         parameters = {**template, **node.input_parameters}
         values: dict[str, Json] = dict(base_input or {})
         if node.input_expression is not None:
-            whole = evaluate("${" + node.input_expression.expression + "}", roots)
-            values.update(whole if isinstance(whole, dict) else {})
+            values.update(_whole_input(node.input_expression.expression, roots))
         values.update(evaluate(parameters, roots))
         for name, default in template.items():
             if values.get(name) is None:
@@ -163,9 +193,12 @@ class Decision:
 
     def start(self, task: Task, cause: str = "started", **changes: Json) -> None:
         """The task is IN_PROGRESS from now on."""
-        if not task.start_time:
+        first = not task.start_time
+        if first:
             changes.setdefault("start_time", self.now)
         self.execution.change_task(task, cause, status="IN_PROGRESS", **changes)
+        if first:
+            state_changes.react(self, task, "IN_PROGRESS")
 
     def end(
         self, task: Task, status: TaskStatus, output: dict[str, Json] | None = None, reason: str = "", **changes: Json
@@ -173,12 +206,23 @@ class Decision:
         """The task is over. What follows from that is decided in the same decision."""
         if output is not None:
             changes["output"] = output
+        problem = self._output_problem(task, output or {}) if status == "COMPLETED" else ""
+        if problem:
+            status, reason = "FAILED_WITH_TERMINAL_ERROR", problem
         if reason:
             changes["reason"] = reason
         if not task.start_time:
             changes.setdefault("start_time", self.now)
         self.retract(task)
         self.execution.change_task(task, status.lower(), status=status, end_time=self.now, **changes)
+        state_changes.react(self, task, status)
+
+    def _output_problem(self, task: Task, output: dict[str, Json]) -> str:
+        definition = self.execution.task_def(task)
+        if not definition.enforce_schema or definition.output_schema is None:
+            return ""
+        problem = schemas.problem(definition.output_schema, output, self.context.definitions)
+        return problem and f"the output of {task.reference} is not what its outputSchema allows: {problem}"
 
     def retract(self, task: Task) -> None:
         """No queue holds the task any more, and nobody goes on with it."""
@@ -198,3 +242,11 @@ class Decision:
     def value(self, template: Json, task: Task | None = None) -> Json:
         """What a template with `${...}` evaluates to now."""
         return evaluate(template, Roots(self.execution, self.context, task.task_id if task else "", task))
+
+
+def _whole_input(expression: str, roots: Roots) -> dict[str, Json]:
+    """What an `inputExpression` comes to."""
+    whole = evaluate(expression if expression.startswith("${") else "${" + expression + "}", roots)
+    if not isinstance(whole, dict):
+        raise ExpressionError(f"the inputExpression must give an object, not {type(whole).__name__}")
+    return whole

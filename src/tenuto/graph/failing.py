@@ -85,7 +85,7 @@ def retry(decision: Decision, task: Task, delay: float, available_at: int) -> Ta
         worker_id="",
         sub_workflow_id="",
     )
-    attempt.input = kinds.of(task).make_input(decision, node, attempt, task.input)
+    decision.give_input(attempt, node, task.input)
     decision.execution.change_task(task, "retried", retried=True, executed=True)
-    decision.execution.schedule(attempt)
+    decision.record(attempt)
     return attempt

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenuto.graph.templates import ExpressionError
 from tenuto.graph.views import workflow_view
 from tenuto.model.graph import Task
 from tenuto.model.graph_messages import GraphStart
-from tenuto.model.json_values import Json, decode_json, encode_json
+from tenuto.model.json_values import decode_json, encode_json
 
 if TYPE_CHECKING:
     from tenuto.graph.decision import Decision
 
 
+class NotStarted(Exception):
+    """Why the failure workflow is not there."""
+
+
 def start(decision: Decision, task: Task | None) -> None:
     """Start the failure workflow, if the definition names one; the output says which execution it is, or why not."""
     state, definition = decision.state, decision.state.plan.snapshot.workflow
-    name: Json = definition.failure_workflow
-    if name and name.startswith("$"):
-        name = decision.value(name if name.startswith("${") else "${workflow.input." + name.lstrip("$.") + "}")
-    if not name:
-        return
-    if not isinstance(name, str):
-        problem = f"Failure workflow was not started: its name must be a text, not {type(name).__name__}"
-        decision.execution.change("output", output=state.output | {"conductor.failure_workflow": problem})
-        return
-    snapshot = decision.context.definitions.snapshot(name, definition.failure_workflow_version)
-    if snapshot is None:
-        problem = f"Failure workflow {name} was not started: there is no such workflow definition"
-        decision.execution.change("output", output=state.output | {"conductor.failure_workflow": problem})
+    try:
+        name = _name(decision, definition.failure_workflow)
+        if not name:
+            return
+        snapshot = decision.context.definitions.snapshot(name, definition.failure_workflow_version)
+        if snapshot is None:
+            raise NotStarted(f"{name} was not started: there is no such workflow definition")
+    except NotStarted as error:
+        decision.execution.change(
+            "output", output=state.output | {"conductor.failure_workflow": f"Failure workflow {error}"}
+        )
         return
     version = definition.failure_workflow_version or decision.context.definitions.latest_version(name) or 1
     workflow_id = decision.context.new_id()
@@ -51,3 +54,15 @@ def start(decision: Decision, task: Task | None) -> None:
         ),
     )
     decision.execution.change("failure_workflow", output=state.output | {"conductor.failure_workflow": workflow_id})
+
+
+def _name(decision: Decision, given: str | None) -> str | None:
+    if not given or not given.startswith("$"):
+        return given
+    try:
+        name = decision.value(given if given.startswith("${") else "${workflow.input." + given.lstrip("$.") + "}")
+    except ExpressionError as error:
+        raise NotStarted(f"was not started: {error}") from None
+    if name and not isinstance(name, str):
+        raise NotStarted(f"was not started: its name must be a text, not {type(name).__name__}")
+    return name or None

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tenuto.graph.json_path.parser import BadPath, parse
 from tenuto.graph.json_path.syntax import Name, Path
+from tenuto.model.json_values import Json
 
 #: How deep `${..${..}..}` may be nested.
 NESTING: Final = 10
@@ -82,6 +83,15 @@ def names_secret(path: Path) -> bool:
     """Does the path lead into `workflow.secrets`?"""
     names = [selector.name for selector in path.selectors[:2] if isinstance(selector, Name)]
     return names == ["workflow", "secrets"]
+
+
+def escaped(value: Json) -> Json:
+    """A template that evaluates to `value`."""
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, dict):
+        return {name: escaped(item) for name, item in value.items()}
+    return [escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def _template(text: str) -> Template:

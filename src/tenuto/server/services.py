@@ -10,6 +10,7 @@ from tenuto.engine.clock import Clock
 from tenuto.engine.engine import Engine
 from tenuto.engine.gateway import Gateway
 from tenuto.engine.graphs import Graphs
+from tenuto.model.json_values import Json
 from tenuto.server.configuration import Configuration
 from tenuto.server.event_queues import EventQueues
 from tenuto.server.graph_host import ServerGraphHost
@@ -112,9 +113,14 @@ class Services:
         catalog = self.graphs.catalog
         await catalog.load()
         catalog.environment = self.configuration.environment.lookup
+        catalog.schema = self._schema
         catalog.rate_limit = self.configuration.tags.rate_limit
         host = ServerGraphHost(self.cage, self.system_tasks, WorkflowTasks(self), self.configuration.secrets.lookup)
         self.engine.serve_graphs(host, self.settings.cached_workflows)
+
+    def _schema(self, name: str, version: int) -> Json:
+        schema = self.configuration.schemas.find(name, version)
+        return None if schema is None else schema.data
 
     async def stop(self) -> None:
         """Stop the engine. Polls that wait should have been released before (`release_pollers`)."""

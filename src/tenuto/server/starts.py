@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from tenuto.graph.definitions import WorkflowDef
 from tenuto.graph.idempotency import idempotent_id
+from tenuto.graph.schemas import input_problem
 from tenuto.model import messages as msg
 from tenuto.model.events import ExecutionRef
 from tenuto.model.graph_messages import GraphStart
@@ -58,6 +59,9 @@ async def graph_start(services: Services, request: StartWorkflowRequest, caused_
     definition, snapshot = await _definition(services, request)
     if request.external_input_payload_storage_path:
         raise bad_request("externalInputPayloadStoragePath is not supported: send the input itself")
+    problem = input_problem(definition, request.input, services.graphs.catalog)
+    if problem:
+        raise bad_request(problem)
     return GraphStart(
         definition.name,
         definition.version,

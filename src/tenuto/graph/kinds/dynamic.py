@@ -9,6 +9,7 @@ import msgspec
 from tenuto.graph import kinds
 from tenuto.graph.definitions import WorkflowTask
 from tenuto.graph.kinds.kind import Kind
+from tenuto.graph.templates import ExpressionError
 from tenuto.model.graph import Task
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ class Dynamic(Kind):
     retriable = False
 
     def schedule(self, decision: Decision, node: WorkflowTask, scope: tuple[int, ...]) -> None:
-        probe = decision.value(node.input_parameters)
+        try:
+            probe = decision.value(node.input_parameters)
+        except ExpressionError:
+            decision.create(node, scope)  # which fails, and says why
+            return
         name = probe.get(node.dynamic_task_name_param or "")
         if not isinstance(name, str) or not name:
             reason = f"the input {node.dynamic_task_name_param!r} names no task to run: it is {name!r}"

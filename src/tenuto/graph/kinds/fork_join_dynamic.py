@@ -8,6 +8,7 @@ from tenuto.graph import kinds
 from tenuto.graph.definitions import DefinitionError, SubWorkflowParams, WorkflowTask, decode_workflow_task, to_json
 from tenuto.graph.kinds.kind import Kind
 from tenuto.graph.naming import with_scope
+from tenuto.graph.templates import escaped
 from tenuto.model.graph import Task
 from tenuto.model.json_values import Json
 
@@ -81,17 +82,8 @@ def _schedule_branch(decision: Decision, branch: WorkflowTask, given: dict[str, 
     if reference in decision.state.by_reference:
         return
     # What the fork was given is a value already: nothing in it is to be expanded again.
-    branch.input_parameters = branch.input_parameters | _escaped(given)
+    branch.input_parameters = branch.input_parameters | escaped(given)
     decision.schedule(branch, fork.scope)
-
-
-def _escaped(value: Json) -> Json:
-    """`value`, so that as a template it evaluates to itself."""
-    if isinstance(value, str):
-        return value.replace("${", "$${")
-    if isinstance(value, dict):
-        return {name: _escaped(item) for name, item in value.items()}
-    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def read_branches(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenuto.graph.definitions import decode_snapshot
 from tenuto.graph.idempotency import idempotent_id
 from tenuto.graph.kinds.kind import Kind
+from tenuto.graph.schemas import input_problem
 from tenuto.graph.start_parameters import BadStart, domains_of, input_of, priority_of, text_of, version_of
 from tenuto.model.graph import Task
 from tenuto.model.graph_messages import GraphStart
@@ -35,12 +37,16 @@ def _start_message(decision: Decision, task: Task) -> tuple[str, GraphStart]:
     snapshot = definitions.snapshot(name, version)
     if snapshot is None:
         raise BadStart(f"there is no workflow definition {f'version {version} of ' if version else ''}{name!r}")
+    input = input_of(request.get("input"))
+    problem = input_problem(decode_snapshot(snapshot).workflow, input, definitions)
+    if problem:
+        raise BadStart(problem)
     key = text_of(request.get("idempotencyKey"))
     return idempotent_id(name, key, 0) if key else decision.context.new_id(), GraphStart(
         name,
         version or 1,
         snapshot,
-        input_of(request.get("input")),
+        input,
         correlation_id=text_of(request.get("correlationId")) or decision.state.correlation_id,
         priority=priority_of(request.get("priority")),
         task_to_domain=domains_of(request.get("taskToDomain")) or started.task_to_domain,

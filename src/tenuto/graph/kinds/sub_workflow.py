@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
 
-from tenuto.graph.definitions import DefinitionError, WorkflowDef, WorkflowTask, decode_workflow_def, to_json
+from tenuto.graph.definitions import (
+    DefinitionError,
+    WorkflowDef,
+    WorkflowTask,
+    decode_snapshot,
+    decode_workflow_def,
+    to_json,
+)
 from tenuto.graph.idempotency import idempotent_id
 from tenuto.graph.json_payloads import json_payload
 from tenuto.graph.kinds.kind import Kind
+from tenuto.graph.schemas import input_problem
 from tenuto.graph.start_parameters import BadStart, domains_of, priority_of, strategy_of, text_of, version_of
 from tenuto.graph.validation import validate_workflow
 from tenuto.model import messages as msg
@@ -108,6 +116,9 @@ class SubWorkflow(Kind):
             if queue is None:
                 raise NotThere(name, version)
             return child_id, msg.Start(name, queue, [json_payload(input)], child_id, parent=parent)
+        problem = input_problem(decode_snapshot(snapshot).workflow, input, definitions)
+        if problem:
+            raise BadStart(problem)
         return child_id, GraphStart(
             name,
             version or 1,
