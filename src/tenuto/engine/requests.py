@@ -7,9 +7,10 @@ wait for the code).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from tenuto.engine.graph_rows import GRAPHS
+from tenuto.engine.graph_starts import start_by_name
 from tenuto.engine.origin import Origin
 from tenuto.engine.resident import Resident
 from tenuto.history import closing, inbound
@@ -34,13 +35,22 @@ def handle(engine: Engine, resident: Resident | None, message: msg.Message, orig
     """Do what `message` asks for."""
     body = message.body
     is_graph = resident is not None and resident.row.task_queue == GRAPHS
-    if isinstance(body, GraphBody) or (is_graph and not isinstance(body, msg.Start)):
+    if type(body) in _GRAPH_BODIES or (is_graph and not isinstance(body, msg.Start)):
         return engine.graphs.handle(resident, message, origin)
     if isinstance(body, msg.Start):
-        as_graph = engine.graphs.start_by_name(body)
+        as_graph = start_by_name(engine, body)
+        if isinstance(as_graph, msg.Refused):
+            return as_graph
         if as_graph is not None:
             return engine.graphs.handle(resident, msg.Message(message.target, as_graph, message.reply_to), origin)
     return _HANDLERS[type(message.body)](engine, resident, message, origin)
+
+
+def cause_of(refused: msg.Refused | None) -> str:
+    """What an execution is told of the refusal of its message; nothing if it was carried out."""
+    if refused is None:
+        return ""
+    return NOT_FOUND if refused.status is RPCStatusCode.NOT_FOUND else refused.message
 
 
 def _start(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer:
@@ -339,6 +349,7 @@ def _no_worker(resident: Resident) -> msg.Refused:
     )
 
 
+_GRAPH_BODIES = frozenset(get_args(GraphBody))
 Handler = Callable[["Engine", Resident | None, msg.Message, Origin], msg.Answer | None]
 _HANDLERS: dict[type[Any], Handler] = {
     msg.Start: _start,

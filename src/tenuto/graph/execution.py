@@ -113,7 +113,15 @@ class GraphExecution:
 
     def change(self, cause: str, variables: dict[str, Json] | None = None, **changes: Json) -> None:
         """Give fields of the workflow new values."""
-        self._append(ev.GraphChanged(self.next_event_id, self.now, cause, changes, variables or {}))
+        latest = self.unwritten[-1] if self.unwritten else None
+        if isinstance(latest, ev.GraphChanged):
+            latest.changes.update(changes)
+            latest.variables.update(variables or {})
+            self.state.change(changes, variables or {})
+            self.state.update_time = self.now
+            self.version += 1
+            return
+        self._append(ev.GraphChanged(self.next_event_id, self.now, cause, changes, dict(variables or {})))
 
     def hide(self, cause: str, tasks: Sequence[Task]) -> None:
         """Let these tasks count, and be seen, no longer."""

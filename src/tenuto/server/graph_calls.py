@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 async def ask(services: Services, workflow_id: str, body: msg.Body) -> msg.Answer:
     """Have an execution do something; it is on record when this returns. Raises RPCError if it is refused."""
-    answer = await services.gateway.request(ExecutionRef(workflow_id), body)
+    answer = await services.gateway.request_checked(ExecutionRef(workflow_id), body)
     check(answer)
     return answer
 
 
 async def ask_or_nothing(services: Services, workflow_id: str, body: msg.Body, reason: str) -> msg.Answer | None:
     """As `ask`; None if it is refused for this `reason`."""
-    answer = await services.gateway.request(ExecutionRef(workflow_id), body)
+    answer = await services.gateway.request_checked(ExecutionRef(workflow_id), body)
     if isinstance(answer, msg.Refused) and answer.reason == reason:
         return None
     check(answer)
