@@ -41,13 +41,13 @@ class Client:
         self,
         gateway: Gateway,
         *,
-        identity: str,
-        data_converter: DataConverter,
-        default_workflow_query_reject_condition: QueryRejectCondition | None,
+        identity: str | None = None,
+        data_converter: DataConverter | None = None,
+        default_workflow_query_reject_condition: QueryRejectCondition | None = None,
     ) -> None:
         self.gateway = gateway
-        self.identity = identity
-        self.data_converter = data_converter
+        self.identity = identity or f"{os.getpid()}@{socket.gethostname()}"
+        self.data_converter = data_converter or DataConverter(payload_size_limit=gateway.limits.payload_size)
         self.namespace = "default"
         self.reject_condition = default_workflow_query_reject_condition
 
@@ -74,8 +74,8 @@ class Client:
         gateway = Gateway(store, clock, limits, id_source(clock), retention=seconds_of(retention))
         return cls(
             gateway,
-            identity=identity or f"{os.getpid()}@{socket.gethostname()}",
-            data_converter=data_converter or DataConverter(payload_size_limit=limits.payload_size),
+            identity=identity,
+            data_converter=data_converter,
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
         )
 
@@ -224,7 +224,7 @@ class Client:
         seconds = None if timeout is None else seconds_of(timeout)
         answer = await self.gateway.request(target, body, seconds)
         if isinstance(answer, msg.Refused):
-            if answer.reason == "already_started":
+            if answer.reason in ("already_started", "already_ended"):
                 raise WorkflowAlreadyStartedError(target.workflow_id, workflow_type, run_id=answer.run_id)
             raise RPCError(answer.message, answer.status)
         return answer

@@ -9,8 +9,10 @@ from typing import Any
 
 from tenuto.converter import DataConverter
 from tenuto.given import UNSET
+from tenuto.graph.execution import GraphExecution
 from tenuto.history.execution import Execution
 from tenuto.model.events import Memo, decode_memo
+from tenuto.model.graph import Task
 from tenuto.model.limits import Limits
 from tenuto.model.policies import ExecutionStatus
 from tenuto.store.protocol import ExecutionRow, StoredExecution
@@ -109,6 +111,8 @@ def row_fields(row: ExecutionRow, converter: DataConverter) -> dict[str, Any]:
 
 def describe(stored: StoredExecution, converter: DataConverter) -> WorkflowExecutionDescription:
     fields = row_fields(stored.row, converter)
+    if stored.graph_events:
+        return _describe_graph(stored, fields)
     if not stored.events:
         return WorkflowExecutionDescription(**fields)
     execution = Execution.restore(stored.events, stored.notes, stored.history_size, Limits(), lambda: "")
@@ -143,4 +147,33 @@ def describe(stored: StoredExecution, converter: DataConverter) -> WorkflowExecu
         pending_children=[child.initiated.workflow_id for child in state.children.values()],
         workflow_task_attempt=state.task_attempt,
         workflow_task_failure=failure.brief() if failure else None,
+    )
+
+
+def _describe_graph(stored: StoredExecution, fields: dict[str, Any]) -> WorkflowExecutionDescription:
+    """A graph: its open tasks are what it waits for."""
+    graph = GraphExecution.restore(stored.graph_events, stored.history_size)
+    fields["history_length"] = graph.state.last_event_id
+    open_tasks = list(graph.state.open.values())
+    return WorkflowExecutionDescription(
+        **fields,
+        pending_activities=[_pending_task(task) for task in open_tasks],
+        pending_children=[task.sub_workflow_id for task in open_tasks if task.sub_workflow_id],
+    )
+
+
+def _pending_task(task: Task) -> PendingActivity:
+    running = task.status == "IN_PROGRESS"
+    state = "started" if running else "backing_off" if task.retry_count and task.available_at else "scheduled"
+    return PendingActivity(
+        activity_id=task.reference,
+        activity_type=task.def_name,
+        state=state,
+        attempt=task.retry_count + 1,
+        scheduled_time=utc(task.scheduled_time),
+        started_time=utc(task.start_time) if task.start_time else None,
+        next_attempt_time=utc(task.available_at) if state == "backing_off" else None,
+        last_failure=task.reason or None,
+        heartbeat_details=(),
+        cancel_requested=False,
     )

@@ -256,11 +256,17 @@ class WorkflowHandle(Generic[T]):
         return describe(stored, self._client.data_converter)
 
     async def fetch_history(self) -> WorkflowHistory:
-        """All events of the run so far. Raises RPCError (NOT_FOUND) if there is none."""
+        """All events of the run so far. Raises RPCError: NOT_FOUND if there is none, FAILED_PRECONDITION for a
+        graph."""
         target = ExecutionRef(self._id, self._run_id or self._result_run_id)
         stored = await self._client.gateway.load(target, history=True)
         if stored is None:
             raise not_found(target)
+        if stored.graph_events:
+            raise RPCError(
+                f"workflow {self._id!r} is a graph, which has no events of this kind; describe() says how it stands",
+                RPCStatusCode.FAILED_PRECONDITION,
+            )
         from tenuto.export import WorkflowHistory
 
         return WorkflowHistory(self._id, stored.events)

@@ -27,6 +27,7 @@ from tenuto.engine.graphs import Graphs
 from tenuto.engine.history_limits import check_history
 from tenuto.engine.hosts import ActivityHost, WorkflowHost
 from tenuto.engine.inbox import Inbox
+from tenuto.engine.observer import Observer
 from tenuto.engine.origin import FROM_EXECUTION, Origin
 from tenuto.engine.pipeline import Pipeline
 from tenuto.engine.queries import Queries
@@ -72,6 +73,7 @@ class Engine:
         self.limits = limits
         self.new_run_id = new_run_id
         self.epochs: dict[int, int] = {}
+        self.observers: list[Observer] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = owner
         self._retention = retention
@@ -105,6 +107,7 @@ class Engine:
     async def start(self) -> None:
         """Take ownership and begin to serve. Raises `StoreOwnedError` if another process has it."""
         await self.renew()
+        await self.graphs.catalog.load()
         self.spawn(self.pipeline.run(), "commit pipeline")
         self.spawn(self.inbox.run(), "inbox")
         self.spawn(upkeep.keep_lease(self), "lease")
@@ -194,7 +197,7 @@ class Engine:
 
     def serve_graphs(self, host: GraphHost, max_cached: int) -> None:
         """A server of this process serves graphs from now on; `host` runs their scripts and system tasks."""
-        self.graphs.host = host
+        self.graphs.serve(host)
         self._take_up(max_cached)
 
     def _take_up(self, max_cached: int) -> None:
@@ -271,8 +274,9 @@ class Engine:
         if isinstance(body, msg.Start | GraphStart) and body.parent is not None:
             asker, key = body.parent, body.parent.initiated_event_id
             if refused is not None:
-                cause = refused.message if isinstance(body, GraphStart) else requests.CHILD_EXISTS
                 closed = refused.reason == "already_ended"
+                exists = isinstance(body, msg.Start) and refused.status is RPCStatusCode.ALREADY_EXISTS
+                cause = requests.CHILD_EXISTS if exists else refused.message
                 news: msg.Body = msg.ChildStartFailed(key, cause, refused.run_id, closed)
             else:
                 assert isinstance(answer, msg.Started)
@@ -282,10 +286,10 @@ class Engine:
             news = msg.ChildStartFailed(asker.initiated_event_id, f"it can't be retried: {refused.message}")
         elif isinstance(body, msg.Signal) and body.external is not None:
             asker = body.external
-            news = msg.SignalAnswered(asker.initiated_event_id, requests.NOT_FOUND if refused else "")
+            news = msg.SignalAnswered(asker.initiated_event_id, requests.cause_of(refused))
         elif isinstance(body, msg.Cancel) and body.external is not None:
             asker = body.external
-            news = msg.CancelAnswered(asker.initiated_event_id, requests.NOT_FOUND if refused else "")
+            news = msg.CancelAnswered(asker.initiated_event_id, requests.cause_of(refused))
         else:
             return
         self.send(msg.Message(ev.ExecutionRef(asker.workflow_id, asker.run_id), news))
@@ -438,12 +442,20 @@ class Engine:
     def _committed(self, batch: Batch) -> None:
         self.recovery.succeeded()
         self.graphs.committed(batch.residents)
+        self._tell_observers(batch)
         if self._later:
             later, self._later = self._later, []
             for resident in later:
                 self.touch(resident)
         if self.residents.excess > 0:
             self.eviction.trim()
+
+    def _tell_observers(self, batch: Batch) -> None:
+        for observer in self.observers:
+            try:
+                observer.committed(batch)
+            except Exception:  # whoever only watches must not stop the engine
+                logger.exception("%s failed", type(observer).__name__, extra={"action": "observer_failed"})
 
     async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Read, again and again while the store fails: a disk that fails for a while must not stop the engine."""

@@ -102,6 +102,8 @@ def _start(graphs: Graphs, resident: Resident | None, message: msg.Message) -> m
 def _operate(graphs: Graphs, resident: Resident, graph: GraphExecution, message: msg.Message) -> msg.Answer:
     if graph.state.archived:
         return _unknown(message)
+    if _meant_for_another(graph, message):
+        return _unknown(message)
     operation = _OPERATIONS.get(type(message.body))
     if operation is None:
         name = type(message.body).__name__.lower()
@@ -119,6 +121,21 @@ def _operate(graphs: Graphs, resident: Resident, graph: GraphExecution, message:
         graphs.adopt(resident, graph)
     graphs.engine.settle(resident)
     return answer or msg.Done(resident.row.run_id)
+
+
+def _meant_for_another(graph: GraphExecution, message: msg.Message) -> bool:
+    """Is it for another run of this id, or for a child of somebody whose child this is not?"""
+    body, run_id, parent = message.body, message.target.run_id, None
+    if run_id not in (None, graph.state.started.run_id):
+        return True
+    if isinstance(body, msg.Terminate):
+        parent = body.child_of
+    elif isinstance(body, msg.Cancel | msg.Signal) and body.child_workflow_only:
+        parent = body.external
+    actual = graph.state.started.parent
+    return parent is not None and (
+        actual is None or (actual.workflow_id, actual.run_id) != (parent.workflow_id, parent.run_id)
+    )
 
 
 Operation = Callable[[GraphExecution, Context, Any], msg.Answer | None]

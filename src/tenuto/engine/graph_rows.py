@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenuto.engine.observer import Transition, transitions
 from tenuto.engine.resident import Resident
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.parents import STATUSES
@@ -47,7 +48,7 @@ def update_row(graphs: Graphs, resident: Resident, graph: GraphExecution) -> Non
         return
     if state.closed or (row.wake_at == 0 and not resident.is_new):
         return
-    needed = wake_time(graph, graphs.engine.clock.now())
+    needed = wake_time(graph, graphs.engine.clock.now()) if graphs.served else 0
     earlier = needed is not None and (row.wake_at is None or needed < row.wake_at)
     if earlier or (resident.is_new and needed != row.wake_at):
         row.wake_at = needed
@@ -69,13 +70,14 @@ def wake_time(graph: GraphExecution, now: int) -> int | None:
     return next_deadline(graph, now)
 
 
-def add_rows(commit: Commit, resident: Resident, graph: GraphExecution) -> bool:
-    """Put what changed into `commit`. False if nothing did."""
+def add_rows(commit: Commit, resident: Resident, graph: GraphExecution, seen: list[Transition]) -> bool:
+    """Put what changed into `commit`, and changes of status into `seen`. False if nothing changed."""
     row = resident.row
     events = graph.take_unwritten()
     if resident.removed:
         return _remove(commit, resident, graph)
     if events:
+        seen += transitions(graph, events)
         data = encode_events(events)  # type: ignore[arg-type]
         graph.history_size += len(data)
         commit.history.append(HistoryRow(row.partition, row.run_id, events[0].event_id, data))

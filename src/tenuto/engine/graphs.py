@@ -25,12 +25,11 @@ from tenuto.graph import closing, decider, effects, timeouts
 from tenuto.graph.context import Context
 from tenuto.graph.decision import Decision
 from tenuto.graph.execution import GraphExecution
-from tenuto.graph.json_payloads import payload_json
 from tenuto.model import messages as msg
 from tenuto.model.errors import RPCError, RPCStatusCode
 from tenuto.model.events import ExecutionRef
 from tenuto.model.graph import Task
-from tenuto.model.graph_messages import GraphStart, TaskUpdate, TaskUpdated
+from tenuto.model.graph_messages import TaskUpdate, TaskUpdated
 from tenuto.store.protocol import Document, StoredExecution
 
 if TYPE_CHECKING:
@@ -48,12 +47,22 @@ class Graphs:
         self.engine = engine
         self.catalog = Catalog(engine)
         self.host: GraphHost = NoHost()
+        #: Is there a server in this process? Without one, what happens to graphs is recorded, and a server decides.
+        self.served = False
         self.queues = TaskQueues(self)
         self.places = Places(self)
         self.work = GraphWork(self)
         self._random = Random()
         self._waiting: set[asyncio.Future[Any]] = set()
         self._watchers: dict[str, list[Callable[[], None]]] = {}
+
+    def serve(self, host: GraphHost) -> None:
+        """A server of this process runs scripts and system tasks from now on, so graphs are decided here."""
+        self.host = host
+        self.served = True
+        for resident in self.engine.residents.oldest(len(self.engine.residents)):
+            if resident.graph is not None:
+                self.engine.touch(resident)
 
     def is_system(self, task_type: str) -> bool:
         return task_type in self.host.types
@@ -82,7 +91,7 @@ class Graphs:
 
     def advance(self, resident: Resident, graph: GraphExecution) -> None:
         """Let the execution decide, and put what came of it into the batch."""
-        if not resident.removed:
+        if self.served and not resident.removed:
             self._decide(resident, graph)
             self._check_size(resident, graph)
         self.record(resident, graph)
@@ -153,6 +162,8 @@ class Graphs:
 
     def watch(self, resident: Resident, graph: GraphExecution) -> None:
         """Come back at the next deadline, if it is near."""
+        if not self.served:
+            return
         now = self.engine.clock.now()
         at = timeouts.next_deadline(graph, now)
         if at is not None and at < now + HORIZON:
@@ -171,22 +182,6 @@ class Graphs:
     def handle(self, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
         """Do what a message asks for; one about an execution that has ended may have to read it first."""
         return handle(self, resident, message, origin)
-
-    def start_by_name(self, request: msg.Start) -> GraphStart | None:
-        """If durable code (or a client of it) starts a workflow whose name is that of a graph: that graph's start."""
-        if self.engine.turns.has(request.task_queue, request.workflow_type):
-            return None
-        snapshot = self.catalog.snapshot(request.workflow_type, None)
-        if snapshot is None:
-            return None
-        value = payload_json(request.input)
-        return GraphStart(
-            request.workflow_type,
-            self.catalog.latest_version(request.workflow_type) or 1,
-            snapshot,
-            value if isinstance(value, dict) else {} if value is None else {"input": value},
-            parent=request.parent,
-        )
 
     async def update_and_poll(
         self,

@@ -26,17 +26,18 @@ STATUSES: dict[GraphStatus, ExecutionStatus] = {
 }
 
 
-def tell_parents(decision: Decision) -> None:
-    """Tell the parent, if there is one, and whoever else waits, that this execution has ended."""
+def tell_parents(decision: Decision, *, cancelled: bool = False) -> None:
+    """Tell the parent, if there is one, and whoever else waits, that this execution has ended. `cancelled`: because the
+    parent asked it to stop, which durable code doesn't take for a failure."""
     parent = decision.state.started.parent
     if parent is not None:
-        tell(decision, parent)
+        tell(decision, parent, ExecutionStatus.CANCELED if cancelled else None)
     for follower in decision.state.followers:
         tell(decision, follower)
 
 
-def tell(decision: Decision, parent: ParentRef) -> None:
-    """Tell one parent how this execution has ended."""
+def tell(decision: Decision, parent: ParentRef, status: ExecutionStatus | None = None) -> None:
+    """Tell one parent how this execution has ended; in other words than its own with a `status`."""
     state = decision.state
     failure = None
     if state.status != "COMPLETED":
@@ -46,7 +47,7 @@ def tell(decision: Decision, parent: ParentRef) -> None:
         ChildClosed(
             parent.initiated_event_id,
             state.started.run_id,
-            STATUSES[state.status],
+            status or STATUSES[state.status],
             [json_payload(state.output)],
             failure,
         ),

@@ -80,10 +80,17 @@ def _child_started(instance: Instance, event: ev.ChildWorkflowExecutionStarted) 
 def _child_not_started(instance: Instance, event: ev.StartChildWorkflowExecutionFailed) -> None:
     child = instance.children.pop(event.initiated_event_id)
     if not child.start_future.done():
-        error = WorkflowAlreadyStartedError(
-            event.workflow_id, event.workflow_type, run_id=event.existing_run_id or None
-        )
-        child.start_future.set_exception(error)
+        child.start_future.set_exception(_start_error(event))
+
+
+def _start_error(event: ev.StartChildWorkflowExecutionFailed) -> Exception:
+    if event.cause == "WORKFLOW_ALREADY_EXISTS":
+        return WorkflowAlreadyStartedError(event.workflow_id, event.workflow_type, run_id=event.existing_run_id or None)
+    return ApplicationError(
+        f"workflow {event.workflow_id!r} can't be started: {event.cause}",
+        type="ChildWorkflowStartRefused",
+        non_retryable=True,
+    )
 
 
 def _child_completed(instance: Instance, event: ev.ChildWorkflowExecutionCompleted) -> None:
@@ -154,9 +161,11 @@ def _not_answered(
         waiting.cancel_delivered()
     elif isinstance(waiting, Answerable) and not waiting.future.done():
         what = "signalled" if isinstance(event, ev.SignalExternalWorkflowExecutionFailed) else "cancelled"
+        unknown = event.cause == "EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND"
         error = ApplicationError(
-            f"workflow {event.target.workflow_id!r} can't be {what}, because there is no such open execution",
-            type="ExternalWorkflowExecutionNotFound",
+            f"workflow {event.target.workflow_id!r} can't be {what}, because "
+            + ("there is no such open execution" if unknown else event.cause),
+            type="ExternalWorkflowExecutionNotFound" if unknown else "ExternalWorkflowExecutionRefused",
             non_retryable=True,
         )
         waiting.future.set_exception(error)

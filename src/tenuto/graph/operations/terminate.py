@@ -9,6 +9,7 @@ from tenuto.graph.execution import GraphExecution
 from tenuto.graph.operations.follow import unfollow
 from tenuto.graph.refusal import Refusal
 from tenuto.model import messages as msg
+from tenuto.model.errors import RPCStatusCode
 from tenuto.model.graph_messages import GraphTerminate
 
 
@@ -35,9 +36,25 @@ def terminate(execution: GraphExecution, context: Context, request: GraphTermina
 
 def terminate_code(execution: GraphExecution, context: Context, request: msg.Terminate) -> None:
     """Durable code, or a client of it, terminates a graph."""
+    _check_open(execution)
     terminate(execution, context, GraphTerminate(request.reason))
 
 
 def cancel_code(execution: GraphExecution, context: Context, request: msg.Cancel) -> None:
     """Durable code, or a client of it, cancels a graph. A graph can't resist: it is terminated."""
-    terminate(execution, context, GraphTerminate(request.reason or "cancelled"))
+    _check_open(execution)
+    reason = request.reason or "cancelled"
+    closing.close(
+        Decision(execution, context),
+        "TERMINATED",
+        reason,
+        failure_workflow_too=False,
+        cancelled=request.external is not None,
+    )
+
+
+def _check_open(execution: GraphExecution) -> None:
+    state = execution.state
+    if state.closed:
+        reason = f"workflow {execution.workflow_id!r} has already closed ({state.status})"
+        raise Refusal(reason, RPCStatusCode.NOT_FOUND)
