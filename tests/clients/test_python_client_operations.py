@@ -7,6 +7,7 @@ from conductor.client.http.models.skip_task_request import SkipTaskRequest
 from conductor.client.http.models.start_workflow_request import IdempotencyStrategy, StartWorkflowRequest
 from conductor.client.http.models.task_result import TaskResult
 from conductor.client.http.models.workflow_state_update import WorkflowStateUpdate
+from conductor.client.http.models.workflow_test_request import WorkflowTestRequest
 from conductor.client.http.rest import ApiException
 from conductor.client.orkes_clients import OrkesClients
 
@@ -296,6 +297,17 @@ def test_running_workflows(clients: OrkesClients, two_steps: str) -> None:
     api = clients.get_workflow_client().workflowResourceApi
     assert api.get_running_workflow(two_steps) == [workflow_id]
     assert api.get_running_workflow(two_steps, version=2) == []
+
+
+def test_test_of_a_workflow(clients: OrkesClients, two_steps: str) -> None:
+    mocks = {
+        f"{two_steps}_a_ref": [{"status": "COMPLETED", "output": {"y": 5}}],
+        f"{two_steps}_b_ref": [{"status": "COMPLETED", "output": {"z": 6}}],
+    }
+    request = WorkflowTestRequest(name=two_steps, version=1, task_ref_to_mock_output=mocks, input={"x": 4})
+    tested = clients.get_workflow_client().test_workflow(request)
+    assert (tested.status, tested.output) == ("COMPLETED", {"z": 6})
+    assert [each.input_data for each in tested.tasks] == [{"x": 4}, {"y": 5}]
 
 
 def test_idempotency(clients: OrkesClients, two_steps: str) -> None:
