@@ -13,8 +13,9 @@ from time import perf_counter
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from tenuto.server.bodies import DISCARDED, ClientGone, too_large
 from tenuto.server.errors import ApiError, bad_request, error_for, error_response
-from tenuto.server.http import DISCARDED_BODIES, Call, ClientGone, discard, too_large
+from tenuto.server.http import Call
 from tenuto.server.identity.access import permission
 from tenuto.server.identity.caller import Caller
 from tenuto.server.identity.gate import HEADER
@@ -100,7 +101,7 @@ class App:
                 expects = True
         if length > limit:
             if not expects:
-                await discard(receive, min(length, limit * DISCARDED_BODIES))
+                await self.services.bodies.discard(receive, min(length, limit * DISCARDED))
             raise too_large(limit)
         scope["path_params"] = path_params
         caller = self.services.gate.identify(route, token)

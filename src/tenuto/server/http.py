@@ -6,7 +6,6 @@ parameters for lists, null for a number, raw text where JSON is announced.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -26,16 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
-#: Seconds that a client may take to send its body.
-BODY_PATIENCE = 60.0
 MOST_PARAMETERS = 10_000
-#: How much of a body above the limit is taken off the wire, in bodies of the limit's size, so that the client gets to
-#: read the refusal.
-DISCARDED_BODIES = 4
-
-
-class ClientGone(Exception):
-    """The client hung up before it had sent its request."""
 
 
 class Call(Request):
@@ -58,7 +48,7 @@ class Call(Request):
     async def body(self) -> bytes:
         """The whole body. Raises ApiError: 413 above the server's limit, 408 if it doesn't come in time."""
         if self._content is None:
-            self._content = await _read(self.receive, self.services.settings.body_limit)
+            self._content = await self.services.bodies.read(self.receive)
         return self._content
 
     async def json(self) -> Any:
@@ -123,14 +113,29 @@ class Call(Request):
             raise ApiError(403, f"{self.caller.name} may not {access} {name!r} ({area})", code="FORBIDDEN")
 
 
+class Reply(Response):
+    """An answer whose headers are written down, not worked out."""
+
+    def __init__(self, body: bytes, content_type: bytes, status: int = 200) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", content_type)]
+
+
 def json_response(value: Any, status: int = 200) -> Response:
     """`value`, which may hold Structs, as JSON."""
-    return Response(encode_json(value), status, media_type="application/json")
+    return encoded_response(encode_json(value), status)
+
+
+def encoded_response(data: bytes, status: int = 200) -> Response:
+    """JSON that is encoded already."""
+    return Reply(data, b"application/json", status)
 
 
 def text_response(text: str) -> Response:
     """Bare text, without quotes."""
-    return Response(text, media_type="text/plain")
+    return Reply(text.encode(), b"text/plain; charset=utf-8")
 
 
 def empty() -> Response:
@@ -163,55 +168,6 @@ def _utf8(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise bad_request(f"the body is not UTF-8 text: {error}") from None
-
-
-async def _read(receive: Receive, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_PATIENCE):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > limit * (1 + DISCARDED_BODIES):
-                    raise too_large(limit)
-                if size <= limit:
-                    chunks.append(chunk)
-                else:
-                    chunks.clear()
-                if not message.get("more_body", False):
-                    break
-    except TimeoutError:
-        raise ApiError(
-            408, f"the body did not arrive within {BODY_PATIENCE:g} s", headers={"Connection": "close"}
-        ) from None
-    if size > limit:
-        raise too_large(limit)
-    return b"".join(chunks)
-
-
-async def discard(receive: Receive, size: int) -> None:
-    """Take up to `size` bytes of an unwanted body off the wire: a client that still sends doesn't read the answer."""
-    try:
-        async with asyncio.timeout(BODY_PATIENCE):
-            while size > 0:
-                message = await receive()
-                size -= len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return
-    except TimeoutError:
-        return
-
-
-def too_large(limit: int) -> ApiError:
-    return ApiError(
-        413,
-        f"the body is larger than {limit} bytes, the server's setting body_limit; nothing was stored",
-        headers={"Connection": "close"},
-    )
 
 
 def _kind(value: Any) -> str:

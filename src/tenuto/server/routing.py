@@ -141,6 +141,8 @@ class RouteTable:
     def __init__(self, families: Iterable[Family]) -> None:
         self.routes = [route for family in families for route in family.routes]
         self._root = _Node()
+        #: Those without braces, which need no walk.
+        self._fixed: dict[tuple[str, str], Route] = {}
         for route in self.routes:
             self._add(route)
 
@@ -155,11 +157,16 @@ class RouteTable:
         if route.method in node.routes:
             raise ValueError(f"{route.method} {route.path} is declared twice")
         node.routes[route.method] = (route, tuple(names))
+        if not names:
+            self._fixed[route.method, route.path] = route
 
     def find(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
         """The route and the values of its segments in braces; None if no route fits. HEAD is served by GET.
 
         Raises ValueError for a path that is not UTF-8."""
+        fixed = self._fixed.get((method, raw_path))
+        if fixed is not None:
+            return fixed, {}
         found = _find(self._root, _segments(raw_path), 0, "GET" if method == "HEAD" else method, ())
         if found is None:
             return None

@@ -11,8 +11,11 @@ from tenuto.engine.engine import Engine
 from tenuto.engine.gateway import Gateway
 from tenuto.engine.graphs import Graphs
 from tenuto.model.json_values import Json
+from tenuto.server.bodies import Bodies
 from tenuto.server.configuration import Configuration
 from tenuto.server.event_queues import EventQueues
+from tenuto.server.execution_metrics import ExecutionMetrics
+from tenuto.server.gauges import Gauges
 from tenuto.server.graph_host import ServerGraphHost
 from tenuto.server.metrics import Metrics
 from tenuto.server.polled_tasks import PolledTasks
@@ -35,6 +38,7 @@ class Services:
         self.settings = settings
         self.metrics = Metrics()
         self.stopping = asyncio.Event()
+        self.bodies = Bodies(settings.body_limit)
         self.configuration = Configuration(gateway.store, gateway.clock, settings)
         self.gate = self.configuration.gate
         self.cage = Cage()
@@ -98,6 +102,7 @@ class Services:
     async def start(self, patience: float) -> None:
         """Start the engine; waits at most `patience` seconds for a process that is about to give the store up."""
         self.engine = await self.gateway.acquire(patience)
+        self._observe()
         try:
             await self.configuration.open()
             await self._serve_graphs()
@@ -105,9 +110,16 @@ class Services:
             await self.gateway.release()
             raise
         self.engine.spawn(self.configuration.watch(), "configuration")
+        self.engine.spawn(self.bodies.watch(), "slow bodies")
         self.engine.spawn(self.events.run(), "event queues")
         self.engine.spawn(self.scheduler.run(), "scheduler")
         self.engine.spawn(self.deliveries.run(), "webhook deliveries")
+
+    def _observe(self) -> None:
+        executions = ExecutionMetrics()
+        self.engine.observers.append(executions)
+        self.metrics.registry.register(executions)
+        self.metrics.registry.register(Gauges(self))
 
     async def _serve_graphs(self) -> None:
         catalog = self.graphs.catalog

@@ -16,7 +16,7 @@ from tenuto.model.json_values import Json
 from tenuto.model.messages import Answer
 from tenuto.server.errors import bad_request, not_found
 from tenuto.server.graph_calls import ask, ask_or_nothing, check, look
-from tenuto.server.http import Call, empty, json_response, no_content, text_response
+from tenuto.server.http import Call, empty, encoded_response, json_response, no_content, text_response
 from tenuto.server.routing import Family, Text
 from tenuto.server.signals import signal, signalled_view
 from tenuto.server.task_logs import LogEntry, read_logs, write_logs
@@ -51,7 +51,7 @@ async def poll(call: Call) -> Response:
     """Take one task of a type; 204 if there is none."""
     query = call.query(PollQuery)
     found = await _poll(call, query, 1)
-    return Response(found[0], media_type="application/json") if found else no_content()
+    return encoded_response(found[0]) if found else no_content()
 
 
 @tasks.get("/tasks/poll/batch/{type}", access="EXECUTE", query=PollQuery)
@@ -59,7 +59,7 @@ async def poll_batch(call: Call) -> Response:
     """Take up to `count` tasks of a type; waits up to `timeout` milliseconds for the first."""
     query = call.query(PollQuery)
     found = await _poll(call, query, query.count)
-    return Response(b"[" + b",".join(found) + b"]", media_type="application/json")
+    return encoded_response(b"[" + b",".join(found) + b"]")
 
 
 async def _poll(call: Call, query: PollQuery, count: int) -> list[bytes]:
@@ -95,18 +95,18 @@ async def update_and_poll(call: Call) -> Response:
     result = await call.decode(TaskResult)
     services = call.services
     workflow_id = await locate(services, result)
-    request = to_update(result)
+    request = await to_update(services, result)
     answer, found = await services.graphs.update_and_poll(
         workflow_id, request, result.worker_id or "", services.render_task
     )
     check(answer)
     await _taken(call, result, answer)
-    return Response(found[0], media_type="application/json") if found else no_content()
+    return encoded_response(found[0]) if found else no_content()
 
 
 async def _update(call: Call, result: TaskResult) -> None:
     workflow_id = await locate(call.services, result)
-    await _taken(call, result, await ask(call.services, workflow_id, to_update(result)))
+    await _taken(call, result, await ask(call.services, workflow_id, await to_update(call.services, result)))
 
 
 async def _taken(call: Call, result: TaskResult, answer: Answer) -> None:
