@@ -39,6 +39,7 @@ class Cage:
         self._limits = limits
         self._turns = asyncio.Semaphore(processes)
         self._waiting = 0
+        self._running = 0
         self._helpers: set[HelperProcess] = set()
         #: The last one used is the next one used: its compiled programs are likely to be the wanted ones.
         self._idle: list[HelperProcess] = []
@@ -57,6 +58,16 @@ class Cage:
         self._helpers.clear()
         for _ in range(self._processes):
             self._turns.release()
+
+    @property
+    def running(self) -> int:
+        """How many scripts run now."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """How many scripts wait for a process that is free."""
+        return self._waiting
 
     async def javascript(self, script: str, dollar: Json, *, body: bool = False) -> Json:
         """The completion value of `script`, which sees a copy of `dollar` as `$`; with `body`, what it returns.
@@ -149,10 +160,12 @@ class Cage:
             await self._turns.acquire()
         finally:
             self._waiting -= 1
+        self._running += 1
         try:
             self._check_open()
             yield
         finally:
+            self._running -= 1
             self._turns.release()
 
     def _check_open(self) -> None:

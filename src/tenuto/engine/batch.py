@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tenuto.engine import graph_rows
+from tenuto.engine.observer import Transition
 from tenuto.engine.resident import Resident
 from tenuto.model.errors import StoreError
 from tenuto.model.events import encode_events
@@ -26,9 +27,11 @@ class Batch:
         "received",
         "redo",
         "residents",
+        "seconds",
         "sent",
         "tasks",
         "tasks_done",
+        "transitions",
     )
 
     def __init__(self) -> None:
@@ -46,6 +49,9 @@ class Batch:
         self.failed: list[Callable[[StoreError], None]] = []
         #: To be called if the commit fails: facts that nobody else will report again.
         self.redo: list[Callable[[], None]] = []
+        #: For observers: what changed, and how long the commit took; None if there was nothing to write.
+        self.transitions: list[Transition] = []
+        self.seconds: float | None = None
 
     def __bool__(self) -> bool:
         return bool(
@@ -79,7 +85,7 @@ class Batch:
         partitions: set[int] = {task.partition for task in self.tasks}
         partitions.update(task.partition for task in self.tasks_done)
         for resident in self.residents:
-            if _add_rows(commit, resident):
+            if _add_rows(commit, resident, self.transitions):
                 partitions.add(resident.row.partition)
         if self.received or self.answers:
             # They belong to no execution that changed; any one of our epochs proves that we still own something.
@@ -90,11 +96,11 @@ class Batch:
         return commit
 
 
-def _add_rows(commit: Commit, resident: Resident) -> bool:
+def _add_rows(commit: Commit, resident: Resident, transitions: list[Transition]) -> bool:
     """Put what changed in one run into `commit`. False if nothing did."""
     execution, row = resident.execution, resident.row
     if resident.graph is not None:
-        return graph_rows.add_rows(commit, resident, resident.graph)
+        return graph_rows.add_rows(commit, resident, resident.graph, transitions)
     if execution is None:
         return False
     written = False

@@ -33,6 +33,11 @@ class GraphWork:
         #: Goes up when the engine starts over; what was evaluated before is asked for again.
         self._generation = 0
 
+    @property
+    def running(self) -> int:
+        """How many system tasks run now."""
+        return len(self._running)
+
     # -- system tasks ------------------------------------------------------------------------------------------------
 
     def run(self, workflow_id: str, number: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 from tenuto.engine.batch import Batch
 from tenuto.model.errors import StoreError
@@ -78,7 +79,9 @@ class Pipeline:
         commit = batch.seal(self._epochs)
         try:
             if commit is not None:
+                began = perf_counter()
                 await self._store.commit(commit)
+                batch.seconds = perf_counter() - began
         except StoreError as error:
             lost, self.batch = [batch, self.batch], Batch()
             await self._on_failure(lost, error)

@@ -96,6 +96,13 @@ class Residents:
         return list(islice(self._residents.values(), wanted))
 
     @property
+    def open(self) -> int:
+        """How many of those in memory have not ended."""
+        return sum(
+            resident.execution is not None or resident.graph is not None for resident in self._residents.values()
+        )
+
+    @property
     def excess(self) -> int:
         return len(self._residents) - self.capacity
 

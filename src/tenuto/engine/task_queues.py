@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Seconds for which a worker counts as polling after its latest poll.
 POLLING = 10.0
+#: Entries of tasks that don't wait any more, that a queue may hold beside as many as wait.
+LEFT_OVER = 1_000
 
 
 class Entry(Struct, order=True, gc=False):
@@ -38,6 +40,8 @@ class Entry(Struct, order=True, gc=False):
     number: int
     task_id: str
     def_name: str
+    since: int
+    """When it came, in nanoseconds since the epoch."""
 
 
 class PollData(Struct):
@@ -83,14 +87,28 @@ class Poller:
         return 0 if self.future.done() else self.wanted - len(self.found) - self.pending
 
 
+class Backlog(Struct):
+    """What a queue is like at present."""
+
+    size: int
+    """Tasks that wait."""
+    next_since: int
+    """When the task came that is the next to be handed out, in nanoseconds since the epoch; 0 if none waits."""
+    pollers: int
+    """Polls that wait."""
+
+
 class Queue:
-    __slots__ = ("domain", "entries", "pollers", "system", "task_type")
+    __slots__ = ("domain", "entries", "pollers", "size", "system", "task_type")
 
     def __init__(self, task_type: str, domain: str, system: bool) -> None:
         self.task_type = task_type
         self.domain = domain
         self.system = system
+        #: Those that wait and, until they are passed over, some that don't any more.
         self.entries: list[Entry] = []
+        #: How many wait.
+        self.size = 0
         self.pollers: deque[Poller] = deque()
 
 
@@ -114,16 +132,26 @@ class TaskQueues:
             return
         queue = self._queue(task.task_type, task.domain, task.kind == "SYSTEM")
         self._order += 1
-        entry = Entry(-priority, self._order, resident.row.workflow_id, task.number, task.task_id, task.def_name)
+        since = self._graphs.engine.clock.now()
+        entry = Entry(-priority, self._order, resident.row.workflow_id, task.number, task.task_id, task.def_name, since)
         self._waiting[task.task_id] = entry
+        queue.size += 1
         self.limits.learn(task.def_name, definition)
         heapq.heappush(queue.entries, entry)
         self._serve(queue)
 
     def retract(self, task: Task) -> None:
         """The task is over, or not to be handed out for now."""
-        self._waiting.pop(task.task_id, None)
+        if self._waiting.pop(task.task_id, None) is not None:
+            self._drop(self._queue(task.task_type, task.domain, task.kind == "SYSTEM"))
         self.limits.leave(task.def_name, task.task_id)
+
+    def _drop(self, queue: Queue) -> None:
+        """A task of the queue waits no more; where nobody polls, nobody passes over what is left of it."""
+        queue.size -= 1
+        if len(queue.entries) > 2 * queue.size + LEFT_OVER:
+            queue.entries = [entry for entry in queue.entries if self._waiting.get(entry.task_id) is entry]
+            heapq.heapify(queue.entries)
 
     def adopt(self, task: Task, definition: TaskDef) -> None:
         """A task that is out already takes its place among those that the limits count."""
@@ -139,6 +167,7 @@ class TaskQueues:
                 poller.future.set_result([])  # what it was to get is perhaps not on record
         for queue in self._queues.values():
             queue.entries.clear()
+            queue.size = 0
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
@@ -231,6 +260,7 @@ class TaskQueues:
                 return None
             heapq.heappop(queue.entries)
             del self._waiting[entry.task_id]
+            queue.size -= 1
             return entry
         return None
 
@@ -304,13 +334,22 @@ class TaskQueues:
     def size(self, task_type: str, domain: str = "") -> int:
         """How many tasks wait in a queue."""
         queue = self._queues.get((task_type, domain))
-        if queue is None:
-            return 0
-        return sum(self._waiting.get(entry.task_id) is entry for entry in queue.entries)
+        return 0 if queue is None else queue.size
 
     def sizes(self) -> dict[tuple[str, str], int]:
         """The sizes of all queues, by task type and domain."""
         return {key: self.size(*key) for key in self._queues}
+
+    def backlogs(self) -> dict[tuple[str, str], Backlog]:
+        """What all queues are like, by task type and domain."""
+        return {
+            key: Backlog(queue.size, self._next_since(queue), len(queue.pollers)) for key, queue in self._queues.items()
+        }
+
+    def _next_since(self, queue: Queue) -> int:
+        while queue.entries and self._waiting.get(queue.entries[0].task_id) is not queue.entries[0]:
+            heapq.heappop(queue.entries)
+        return queue.entries[0].since if queue.entries else 0
 
     def poll_data(self, task_type: str | None = None) -> list[PollData]:
         """Who polls, of one type or of all."""

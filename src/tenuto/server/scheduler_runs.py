@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
@@ -47,6 +48,8 @@ class ScheduleRuns:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        #: What runs have come to since the server started, by state.
+        self.counts: Counter[str] = Counter()
         self.records = RecentDocuments(services, "schedule_executions", ScheduleExecution, KEPT)
 
     async def run(self, schedule: WorkflowSchedule, moment: int) -> None:
@@ -85,6 +88,7 @@ class ScheduleRuns:
             execution.state, execution.reason = "FAILED", str(error)
         document = self.records.write(key_of(schedule.name, f"{moment:020d}"), execution)
         await self._services.graphs.write([document], self.records.learn([document]))
+        self.counts[execution.state] += 1
 
     async def search(
         self, wanted: dict[str, set[str]], text: str, sort: Iterable[tuple[str, bool]]
