@@ -36,7 +36,6 @@ def api_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         made.append(self)
 
     monkeypatch.setattr(ApiClient, "__init__", remember)
-    monkeypatch.setattr(Configuration, "AUTH_TOKEN", None)
     yield
     for client in made:
         client.rest_client.connection.close()

@@ -46,7 +46,7 @@ class ServerProcess:
 @contextmanager
 def running_server(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
     """A server in `folder`, stopped at the end; it must stop cleanly."""
-    with (folder / "server.txt").open("ab") as log:
+    with (folder / "server.txt").open("wb") as log:
         command = [sys.executable, "-m", "tenuto", "server", "--db", "sqlite:///clients.db", "--port", "0"]
         process = subprocess.Popen(command, cwd=folder, env=os.environ | (environment or {}), stdout=log, stderr=log)
     server = None
