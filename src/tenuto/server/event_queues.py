@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from tenuto.cage.errors import CageUnavailable
 from tenuto.engine.clock import SECOND
-from tenuto.model.errors import StoreError
+from tenuto.model.errors import RPCError, StoreError
 from tenuto.model.json_values import Json
 from tenuto.server.collection import key_of
 from tenuto.server.event_payloads import read_payload
 from tenuto.server.event_records import EventMessage, EventRecords
 from tenuto.server.event_runs import HandlerRuns, NotNow
 from tenuto.server.event_sources import EventSources
+from tenuto.server.insisting import insist
 from tenuto.system_tasks.buses.bus import BusError, Message
 
 if TYPE_CHECKING:
@@ -54,14 +55,15 @@ class EventQueues:
 
     async def publish(self, queue: str, payload: dict[str, Json], *, message_id: str) -> None:
         """Put a message into a queue; it is on record when this returns. One with an id that the queue has seen already
-        is the same message. Raises BusError if too many messages wait."""
+        is the same message. Raises BusError if too many messages wait, StoreError if it can't be written."""
         key = key_of(queue, message_id)
         if key in self.records.messages:
             return
         if len(self._pending) >= MOST_PENDING and key not in self._pending:
             raise BusError(f"{len(self._pending)} messages wait to be handled, which is the limit; publish it later")
         message = EventMessage(id=message_id, event=queue, payload=payload, created_at=self._services.now_ms())
-        await self.records.put_pending(key, message)
+        # The sender may be a task, which must not fail because the store did for a moment.
+        await insist(partial(self.records.put_pending, key, message), f"a message of {queue}")
         if key not in self._pending:
             self._pending[key] = 0
             self._ready.put_nowait((queue, key))
@@ -104,7 +106,7 @@ class EventQueues:
             queue, key = await self._ready.get()
             try:
                 await self._deal_with(queue, key)
-            except (NotNow, StoreError, CageUnavailable) as error:
+            except (NotNow, StoreError, RPCError, CageUnavailable) as error:
                 self._again(queue, key, str(error))
             except Exception:  # one message must not stop all others
                 logger.exception("message %s of %s could not be dealt with", key.partition("\x1f")[2], queue)

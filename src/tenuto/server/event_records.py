@@ -92,16 +92,16 @@ class EventRecords:
         await self._services.graphs.write([], [(PENDING, key)])
 
     async def write_execution(self, execution: EventExecution) -> None:
-        document = self.executions.write(execution.key, execution)
-        await self._services.graphs.write([document], self.executions.learn([document]))
+        await self.executions.put([self.executions.document(execution.key, execution)])
 
     async def finish(self, key: str, message: EventMessage, executions: list[EventExecution]) -> None:
         """The message was dealt with, and this is what its actions came to."""
-        documents = [self.executions.write(execution.key, execution) for execution in executions]
-        stale = self.executions.learn(documents)
-        done = self.messages.write(key, message)
-        stale += self.messages.learn([done])
-        await self._services.graphs.write([*documents, done], [*stale, (PENDING, key)])
+        documents = [self.executions.document(execution.key, execution) for execution in executions]
+        done = self.messages.document(key, message)
+        stale, stale_messages = self.executions.excess(documents), self.messages.excess([done])
+        await self._services.graphs.write([*documents, done], [*stale, *stale_messages, (PENDING, key)])
+        self.executions.learn(documents, stale)
+        self.messages.learn([done], stale_messages)
 
 
 _decoder = msgspec.json.Decoder(EventMessage)

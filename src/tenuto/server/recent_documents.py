@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -48,20 +49,29 @@ class RecentDocuments(Generic[T]):
             after = page[-1].key
         self._written = {key: updated for updated, key in sorted(found)}
 
-    def write(self, key: str, value: T) -> Document:
+    def document(self, key: str, value: T) -> Document:
         """The document that holds `value`, to be written."""
         return Document(self._collection, key, encode_json(value), updated=self._services.clock.now())
 
-    def learn(self, documents: list[Document]) -> list[tuple[str, str]]:
-        """These are going to be written: what is to be deleted for them."""
-        for document in documents:
-            if document.collection == self._collection:
-                self._written.pop(document.key, None)
-                self._written[document.key] = document.updated
-        stale = list(self._written)[: max(0, len(self._written) - self._limit)]
-        for key in stale:
-            del self._written[key]
+    async def put(self, documents: list[Document], *, deleted: Sequence[tuple[str, str]] = ()) -> None:
+        """Write documents, and forget the oldest for them; delete others in the same commit."""
+        stale = self.excess(documents)
+        await self._services.graphs.write(documents, [*stale, *deleted])
+        self.learn(documents, stale)
+
+    def excess(self, documents: list[Document]) -> list[tuple[str, str]]:
+        """What is to be deleted with the commit that holds these."""
+        new = sum(document.key not in self._written for document in documents)
+        stale = list(self._written)[: max(0, len(self._written) + new - self._limit)]
         return [(self._collection, key) for key in stale]
+
+    def learn(self, documents: list[Document], deleted: list[tuple[str, str]]) -> None:
+        """Documents have been written, and others deleted."""
+        for _, key in deleted:
+            self._written.pop(key, None)
+        for document in documents:
+            self._written.pop(document.key, None)
+            self._written[document.key] = document.updated
 
     async def get(self, key: str) -> T | None:
         document = await self._services.store.document(self._collection, key)

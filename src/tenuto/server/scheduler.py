@@ -163,7 +163,7 @@ class Scheduler:
         try:
             await self._services.configuration.schedules.change(schedule.name, moved)
         except Changed:
-            return
+            await self._services.configuration.schedules.refresh()
 
 
 class Changed(Exception):

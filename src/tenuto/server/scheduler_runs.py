@@ -86,8 +86,7 @@ class ScheduleRuns:
             if isinstance(error, RPCError) and error.status in _TRANSIENT:
                 raise
             execution.state, execution.reason = "FAILED", str(error)
-        document = self.records.write(key_of(schedule.name, f"{moment:020d}"), execution)
-        await self._services.graphs.write([document], self.records.learn([document]))
+        await self.records.put([self.records.document(key_of(schedule.name, f"{moment:020d}"), execution)])
         self.counts[execution.state] += 1
 
     async def search(

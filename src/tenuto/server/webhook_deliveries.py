@@ -25,6 +25,7 @@ from tenuto.model.search import And, Compare, In, SearchQuery
 from tenuto.server.collection import key_of
 from tenuto.server.errors import ApiError, bad_request
 from tenuto.server.graph_calls import ask_or_nothing
+from tenuto.server.insisting import insist
 from tenuto.server.recent_documents import RecentDocuments
 from tenuto.server.starts import StartWorkflowRequest, start
 from tenuto.server.webhook_configs import StoredWebhook, WebhookConfig
@@ -86,7 +87,7 @@ class Deliveries:
             delivery.tasks = await self._waiting(config, payload)
             delivery.starts = [(name, version or None) for name, version in config.workflows_to_start.items()]
         document = Document(PENDING, delivery.id, encode_json(delivery), updated=services.clock.now())
-        await services.graphs.write([document])
+        await insist(lambda: services.graphs.write([document]), f"a delivery to {config.name}")
         await self._finish(delivery)
         return delivery.id
 
@@ -169,9 +170,8 @@ class Deliveries:
         delivery.started, delivery.problems = [], []
         for name, version in delivery.starts:
             await self._start(delivery, name, version)
-        document = self.records.write(key_of(delivery.webhook_id, delivery.id), delivery)
-        deleted = [*self.records.learn([document]), (PENDING, delivery.id)]
-        await self._services.graphs.write([document], deleted)
+        document = self.records.document(key_of(delivery.webhook_id, delivery.id), delivery)
+        await self.records.put([document], deleted=[(PENDING, delivery.id)])
 
     async def _complete(self, delivery: Delivery, workflow_id: str, task_id: str) -> None:
         body = TaskUpdate("COMPLETED", task_id=task_id, output=delivery.payload)
