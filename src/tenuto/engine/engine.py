@@ -28,7 +28,6 @@ from tenuto.engine.history_limits import check_history
 from tenuto.engine.hosts import ActivityHost, WorkflowHost
 from tenuto.engine.inbox import Inbox
 from tenuto.engine.observer import Observer
-from tenuto.engine.observer import Observer
 from tenuto.engine.origin import FROM_EXECUTION, Origin
 from tenuto.engine.pipeline import Pipeline
 from tenuto.engine.queries import Queries
@@ -74,7 +73,6 @@ class Engine:
         self.limits = limits
         self.new_run_id = new_run_id
         self.epochs: dict[int, int] = {}
-        self.observers: list[Observer] = []
         self.observers: list[Observer] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = owner
@@ -450,20 +448,12 @@ class Engine:
         self.recovery.succeeded()
         self.graphs.committed(batch.residents)
         self._tell_observers(batch)
-        self._tell_observers(batch)
         if self._later:
             later, self._later = self._later, []
             for resident in later:
                 self.touch(resident)
         if self.residents.excess > 0:
             self.eviction.trim()
-
-    def _tell_observers(self, batch: Batch) -> None:
-        for observer in self.observers:
-            try:
-                observer.committed(batch)
-            except Exception:  # whoever only watches must not stop the engine
-                logger.exception("%s failed", type(observer).__name__, extra={"action": "observer_failed"})
 
     def _tell_observers(self, batch: Batch) -> None:
         for observer in self.observers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenuto.engine.observer import Transition, transitions
-from tenuto.engine.observer import Transition, transitions
 from tenuto.engine.resident import Resident
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.parents import STATUSES
@@ -78,7 +77,6 @@ def add_rows(commit: Commit, resident: Resident, graph: GraphExecution, seen: li
     if resident.removed:
         return _remove(commit, resident, graph)
     if events:
-        seen += transitions(graph, events)
         seen += transitions(graph, events)
         data = encode_events(events)  # type: ignore[arg-type]
         graph.history_size += len(data)

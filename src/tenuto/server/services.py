@@ -16,8 +16,6 @@ from tenuto.server.configuration import Configuration
 from tenuto.server.event_queues import EventQueues
 from tenuto.server.execution_metrics import ExecutionMetrics
 from tenuto.server.gauges import Gauges
-from tenuto.server.execution_metrics import ExecutionMetrics
-from tenuto.server.gauges import Gauges
 from tenuto.server.graph_host import ServerGraphHost
 from tenuto.server.metrics import Metrics
 from tenuto.server.polled_tasks import PolledTasks
@@ -105,7 +103,6 @@ class Services:
         """Start the engine; waits at most `patience` seconds for a process that is about to give the store up."""
         self.engine = await self.gateway.acquire(patience)
         self._observe()
-        self._observe()
         try:
             await self.configuration.open()
             await self._serve_graphs()
@@ -117,12 +114,6 @@ class Services:
         self.engine.spawn(self.events.run(), "event queues")
         self.engine.spawn(self.scheduler.run(), "scheduler")
         self.engine.spawn(self.deliveries.run(), "webhook deliveries")
-
-    def _observe(self) -> None:
-        executions = ExecutionMetrics()
-        self.engine.observers.append(executions)
-        self.metrics.registry.register(executions)
-        self.metrics.registry.register(Gauges(self))
 
     def _observe(self) -> None:
         executions = ExecutionMetrics()
