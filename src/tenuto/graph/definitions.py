@@ -19,6 +19,7 @@ from tenuto.model.lenient import convert_leniently
 T = TypeVar("T")
 
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]")
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 #: How deep a definition may be nested.
 DEPTH = 100
@@ -233,6 +234,9 @@ def _decode(data: Json, kind: type[T], what: str) -> T:
     except msgspec.ValidationError as error:
         problem = str(error)
     path = _path(problem, data, kind)
+    missing = _MISSING.match(problem)
+    if missing is not None:
+        raise DefinitionError(f"{path}.{missing[1]}".lstrip("."), "this field is missing")
     raise DefinitionError(path, problem.partition(" - at `$")[0] + _choices(path, kind))
 
 

@@ -16,6 +16,7 @@ from tenuto.model.json_values import Json
 from tenuto.model.search import And, Compare, SearchQuery
 from tenuto.server.errors import bad_request, conflict, not_found
 from tenuto.server.graph_calls import check
+from tenuto.server.payloads import named_payload
 
 if TYPE_CHECKING:
     from tenuto.server.services import Services
@@ -58,7 +59,8 @@ async def graph_start(services: Services, request: StartWorkflowRequest, caused_
     """What the engine is told to start. Raises ApiError if that can't be started."""
     definition, snapshot = await _definition(services, request)
     if request.external_input_payload_storage_path:
-        raise bad_request("externalInputPayloadStoragePath is not supported: send the input itself")
+        path = request.external_input_payload_storage_path
+        request.input = await named_payload(services, path, "externalInputPayloadStoragePath")
     problem = input_problem(definition, request.input, services.graphs.catalog)
     if problem:
         raise bad_request(problem)

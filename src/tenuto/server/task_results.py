@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 
 from tenuto.model.graph_messages import TaskUpdate
 from tenuto.model.json_values import Json
-from tenuto.server.errors import bad_request, not_found
+from tenuto.server.errors import not_found
+from tenuto.server.payloads import named_payload
 from tenuto.server.task_logs import LogEntry
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ class TaskResult(Struct, rename="camel", kw_only=True):
     extend_lease: bool = False
 
 
-def to_update(result: TaskResult) -> TaskUpdate:
-    """The update as the engine takes it."""
+async def to_update(services: Services, result: TaskResult) -> TaskUpdate:
+    """The update as the engine takes it. Raises ApiError (400) if it names an output that isn't there."""
     if result.external_output_payload_storage_path:
-        raise bad_request("externalOutputPayloadStoragePath is not supported: send the output in outputData")
+        path = result.external_output_payload_storage_path
+        result.output_data = await named_payload(services, path, "externalOutputPayloadStoragePath")
     return TaskUpdate(
         result.status,
         task_id=result.task_id,

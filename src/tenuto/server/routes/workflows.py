@@ -256,7 +256,7 @@ async def update_state(call: Call) -> Response:
     query, update = call.query(ExecuteQuery), await call.decode(WorkflowStateUpdate)
     workflow_id = call.path_params["workflowId"]
     if update.task_reference_name and update.task_result is not None:
-        result = _state_result(update)
+        result = await _state_result(call, update)
         result.variables = update.variables
         await ask(call.services, workflow_id, result)
     elif update.variables:
@@ -264,9 +264,9 @@ async def update_state(call: Call) -> Response:
     return await waited(call, workflow_id, query)
 
 
-def _state_result(update: WorkflowStateUpdate) -> gm.TaskUpdate:
+async def _state_result(call: Call, update: WorkflowStateUpdate) -> gm.TaskUpdate:
     result = converted({"taskId": "-", "status": "COMPLETED"} | _given(update.task_result), TaskResult)
-    request = to_update(result)
+    request = await to_update(call.services, result)
     request.task_id = "" if result.task_id == "-" or update.task_reference_name else result.task_id
     request.reference = update.task_reference_name or ""
     return request
