@@ -95,14 +95,16 @@ class GraphExecution:
         self.changed_tasks[task.number] = task
 
     def change_task(self, task: Task, cause: str, **changes: Json) -> None:
-        """Give fields of `task` new values; `cause` says in a word why."""
+        """Give fields of `task` new values; `cause` says in a word why. What grows without an end is better added to
+        (`output+`, see `state.apply_change`) than written anew each time."""
         changes.setdefault("update_time", self.now)
         hot = self._hot.get(task.number)
         if task.number in self._scheduled:
             self.state.change_task(task, changes)
         elif hot is not None:
-            hot.changes.update(changes)
             self.state.change_task(task, changes)
+            for name, value in changes.items():
+                _merge(hot.changes, name, value, task)
         else:
             hot = ev.GraphTaskChanged(self.next_event_id, self.now, task.number, cause, changes)
             self._hot[task.number] = hot
@@ -179,3 +181,20 @@ class GraphExecution:
         if known is not None:
             return known
         return _WORKER_DEFAULTS if task.kind == "SIMPLE" else _SYSTEM_DEFAULTS
+
+
+def _merge(earlier: dict[str, Json], name: str, value: Json, task: Task) -> None:
+    """Add a change of `task`, which is made already, to earlier ones that are not written yet."""
+    field = name.rstrip("+-")
+    if name == field or field in earlier:
+        earlier[field] = getattr(task, field)
+        earlier.pop(field + "+", None)
+        earlier.pop(field + "-", None)
+    elif name.endswith("+"):
+        earlier[name] = earlier.get(name, {}) | value
+        if field + "-" in earlier:
+            earlier[field + "-"] = [key for key in earlier[field + "-"] if key not in value]
+    else:
+        earlier[name] = [*earlier.get(name, []), *value]
+        if field + "+" in earlier:
+            earlier[field + "+"] = {key: item for key, item in earlier[field + "+"].items() if key not in value}

@@ -28,6 +28,7 @@ class Plan:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.places: dict[str, Place] = {}
+        self._inner: dict[str, list[str]] = {}
         self._add(snapshot.workflow.tasks, None)
 
     def _add(self, tasks: list[WorkflowTask], parent: str | None) -> None:
@@ -65,9 +66,16 @@ class Plan:
         plan = Plan.__new__(Plan)
         plan.snapshot = self.snapshot
         plan.places = dict(self.places)
+        plan._inner = {}
         if base not in plan.places:
             plan._add([decode_workflow_task(node)], None)
         return plan
+
+    def inner_names(self, loop: str) -> list[str]:
+        """The reference names of all tasks somewhere inside of `loop`, in the order of the definition."""
+        if loop not in self._inner:
+            self._inner[loop] = [base for base in self.places if self.inside(base, loop)]
+        return self._inner[loop]
 
     def inside(self, base: str, loop: str) -> bool:
         """Is `base` somewhere inside of `loop`?"""

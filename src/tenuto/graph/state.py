@@ -18,6 +18,7 @@ class GraphState:
     """What the history says so far. The first group of attributes is what `GraphChanged` may replace."""
 
     __slots__ = (
+        "_last_seq",
         "archived",
         "by_base",
         "by_reference",
@@ -73,6 +74,7 @@ class GraphState:
         self.update_time = 0
         self.last_event_id = 0
         self.last_number = 0
+        self._last_seq = 0
         #: What is shown, by number.
         self.tasks: dict[int, Task] = {}
         #: The latest attempt, by reference name with loop suffix and by the name in the definition.
@@ -94,7 +96,7 @@ class GraphState:
 
     @property
     def next_seq(self) -> int:
-        return max((task.seq for task in reversed(self.tasks.values())), default=0) + 1
+        return self._last_seq + 1
 
     def apply(self, event: ev.GraphEvent) -> None:
         self.last_event_id = event.event_id
@@ -123,6 +125,7 @@ class GraphState:
 
     def add(self, task: Task) -> None:
         self.last_number = max(self.last_number, task.number)
+        self._last_seq = max(self._last_seq, task.seq)
         self.tasks[task.number] = task
         self.by_reference[task.reference] = task
         self.by_base[task.base] = task
@@ -132,7 +135,7 @@ class GraphState:
 
     def change_task(self, task: Task, changes: dict[str, Json]) -> None:
         for name, value in changes.items():
-            setattr(task, name, value)
+            apply_change(task, name, value)
         self._note_open(task)
 
     def _note_open(self, task: Task) -> None:
@@ -155,5 +158,17 @@ class GraphState:
         for number in numbers:
             self.tasks.pop(number, None)
             self.open.pop(number, None)
+        self._last_seq = max((task.seq for task in self.tasks.values()), default=0)
         self.by_reference = {task.reference: task for task in self.tasks.values()}
         self.by_base = {task.base: task for task in self.tasks.values()}
+
+
+def apply_change(task: Task, name: str, value: Json) -> None:
+    """Give a field of `task` a new value; `field+` adds entries to an object, `field-` takes entries away."""
+    if name.endswith("+"):
+        setattr(task, name[:-1], getattr(task, name[:-1]) | value)
+    elif name.endswith("-"):
+        old: dict[str, Json] = getattr(task, name[:-1])
+        setattr(task, name[:-1], {key: item for key, item in old.items() if key not in value})
+    else:
+        setattr(task, name, value)

@@ -127,7 +127,8 @@ class GraphTaskScheduled(Event, tag=102):
 
 
 class GraphTaskChanged(Event, tag=103):
-    """Fields of a task have new values. `cause` says in a word what happened."""
+    """Fields of a task have new values: `field+` adds entries to an object, `field-` takes entries away. `cause` says in
+    a word what happened."""
 
     number: int
     cause: str

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tenuto.graph.definitions import WorkflowTask
 from tenuto.graph.kinds.kind import Kind
+from tenuto.graph.naming import with_scope
 from tenuto.model.graph import Task
 from tenuto.model.json_values import Json
 
@@ -30,8 +31,8 @@ class DoWhile(Kind):
         elif items == []:
             decision.end(task, "COMPLETED", {"iteration": 0})
         else:
-            decision.start(task)
-            self._iterate(decision, task, node, 1, items, {})
+            decision.start(task, output={}, memory={} if items is None else {"items": items})
+            self._iterate(decision, task, node, 1)
 
     def advance(self, decision: Decision, task: Task) -> None:
         iteration = task.memory.get("iteration")
@@ -47,19 +48,22 @@ class DoWhile(Kind):
         self._end_iteration(decision, task, inside)
 
     def _end_iteration(self, decision: Decision, task: Task, inside: tuple[int, ...]) -> None:
-        node = decision.execution.node(task)
-        finished: dict[str, Json] = {
-            other.base: other.output
-            for other in decision.state.by_reference.values()
-            if other.scope == inside and decision.state.plan.inside(other.base, task.base)
-        }
-        output = self._kept(decision, task, inside[-1]) | {str(inside[-1]): finished}
-        if output != task.output:
-            decision.execution.change_task(task, "iterated", output=output)
+        node, state = decision.execution.node(task), decision.state
+        finished: dict[str, Json] = {}
+        for base in state.plan.inner_names(task.base):
+            other = state.by_reference.get(with_scope(base, inside))
+            if other is not None:
+                finished[base] = other.output
+        if task.output.get(str(inside[-1])) != finished:
+            changes: dict[str, Json] = {"output+": {str(inside[-1]): finished}}
+            dropped = _drop(decision, task, inside[-1])
+            if dropped:
+                changes["output-"] = dropped
+            decision.execution.change_task(task, "iterated", **changes)
         items = task.memory.get("items")
         if items is not None and inside[-1] >= len(items):
             decision.end(task, "COMPLETED")
-        elif node.loop_condition and not _only_lists(node):
+        elif node.loop_condition:
             value = (
                 decision.value(node.input_parameters, task)
                 | finished
@@ -79,43 +83,35 @@ class DoWhile(Kind):
             decision.end(task, "COMPLETED")
 
     def _next(self, decision: Decision, task: Task, node: WorkflowTask) -> None:
-        iteration = int(task.memory["iteration"])
-        self._iterate(decision, task, node, iteration + 1, task.memory.get("items"), task.output)
+        self._iterate(decision, task, node, int(task.memory["iteration"]) + 1)
 
-    def _kept(self, decision: Decision, task: Task, iteration: int) -> dict[str, Json]:
-        """The output of the iterations that are kept (`keepLastN`); the tasks of the others are hidden."""
-        keep = task.input.get("keepLastN")
-        if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
-            return task.output
-        oldest = iteration - keep + 1
-        depth = len(task.scope)
-        gone = [
-            other
-            for other in decision.state.tasks.values()
-            if len(other.scope) > depth
-            and other.scope[:depth] == task.scope
-            and other.scope[depth] < oldest
-            and decision.state.plan.inside(other.base, task.base)
-        ]
-        decision.execution.hide("keep_last", gone)
-        return {name: value for name, value in task.output.items() if not name.isdigit() or int(name) >= oldest}
-
-    def _iterate(
-        self,
-        decision: Decision,
-        task: Task,
-        node: WorkflowTask,
-        iteration: int,
-        items: list[Json] | None,
-        kept: dict[str, Json],
-    ) -> None:
-        output = kept | {"iteration": iteration}
-        memory: dict[str, Json] = {"iteration": iteration}
+    def _iterate(self, decision: Decision, task: Task, node: WorkflowTask, iteration: int) -> None:
+        output: dict[str, Json] = {"iteration": iteration}
+        items = task.memory.get("items")
         if items is not None:
             output |= {"loopIndex": iteration - 1, "loopItem": items[iteration - 1]}
-            memory["items"] = items
-        decision.execution.change_task(task, "iterates", output=output, memory=memory)
+        changes: dict[str, Json] = {"output+": output, "memory+": {"iteration": iteration}}
+        decision.execution.change_task(task, "iterates", **changes)
         decision.schedule(node.loop_over[0], (*task.scope, iteration))
+
+
+def _drop(decision: Decision, task: Task, iteration: int) -> list[str]:
+    """Hide the tasks of the iterations that are not kept (`keepLastN`); returns their entries in the output."""
+    keep = task.input.get("keepLastN")
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+        return []
+    oldest = iteration - keep + 1
+    depth = len(task.scope)
+    gone = [
+        other
+        for other in decision.state.tasks.values()
+        if len(other.scope) > depth
+        and other.scope[:depth] == task.scope
+        and other.scope[depth] < oldest
+        and decision.state.plan.inside(other.base, task.base)
+    ]
+    decision.execution.hide("keep_last", gone)
+    return [name for name in task.output if name.isdigit() and int(name) < oldest]
 
 
 def _items(decision: Decision, node: WorkflowTask, task: Task) -> Json:
@@ -131,7 +127,7 @@ def _only_lists(node: WorkflowTask) -> bool:
 
 
 def _ran(decision: Decision, task: Task, inside: tuple[int, ...]) -> bool:
-    return any(other.scope[: len(inside)] == inside for other in decision.state.tasks.values())
+    return any(other.scope[: len(inside)] == inside for other in reversed(decision.state.tasks.values()))
 
 
 def goes_on(value: Json) -> bool:
