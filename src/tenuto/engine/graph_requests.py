@@ -119,7 +119,8 @@ def _operate(graphs: Graphs, resident: Resident, graph: GraphExecution, message:
         return msg.Refused(refusal.status, str(refusal), reason=refusal.reason)
     if not was_open and not graph.state.closed:
         graphs.adopt(resident, graph)
-    graphs.engine.settle(resident)
+    graphs.engine.ready.pop(resident, None)
+    graphs.advance(resident, graph, context)
     return answer or msg.Done(resident.row.run_id)
 
 

@@ -89,10 +89,10 @@ class Graphs:
         self.engine.touch(resident)
         return resident
 
-    def advance(self, resident: Resident, graph: GraphExecution) -> None:
+    def advance(self, resident: Resident, graph: GraphExecution, context: Context | None = None) -> None:
         """Let the execution decide, and put what came of it into the batch."""
         if self.served and not resident.removed:
-            self._decide(resident, graph)
+            self._decide(resident, graph, context or self.context())
             self._check_size(resident, graph)
         self.record(resident, graph)
 
@@ -105,8 +105,7 @@ class Graphs:
             self.engine.batch.add(resident)
             self.engine.plan_flush()
 
-    def _decide(self, resident: Resident, graph: GraphExecution) -> None:
-        context = self.context()
+    def _decide(self, resident: Resident, graph: GraphExecution, context: Context) -> None:
         try:
             decider.decide(graph, context)
         except Exception as error:  # a fault of the rules in one execution must not stop all others

@@ -42,11 +42,7 @@ def close(
     cancelled: bool = False,
 ) -> None:
     """End the workflow: cancel what is open, make the output, tell whoever waits. `cancelled`: its parent wanted it."""
-    state = decision.state
-    failed = [] if task is None or task.successful else [task]
-    failed += [other for other in state.tasks.values() if other.status in _FAILED and other is not task]
-    if status == "COMPLETED":
-        failed = []
+    failed = [] if status == "COMPLETED" else _failed(decision, task)
     decision.execution.change(
         "ended",
         status=status,
@@ -66,6 +62,12 @@ def close(
         failure_workflow.start(decision, task)
     decision.execution.effects.append(Closed())
     tell_parents(decision, cancelled=cancelled)
+
+
+def _failed(decision: Decision, task: Task | None) -> list[Task]:
+    """The tasks that have failed, that which ends the workflow first."""
+    failed = [] if task is None or task.successful else [task]
+    return failed + [other for other in decision.state.tasks.values() if other.status in _FAILED and other is not task]
 
 
 _FAILED = frozenset(("FAILED", "FAILED_WITH_TERMINAL_ERROR", "TIMED_OUT"))
