@@ -20,6 +20,8 @@ class Kind(StrEnum):
     """What a span stands for."""
 
     ACTIVITY = "activity"
+    TASK = "task"
+    """A task of a graph."""
     TIMER = "timer"
     CHILD = "child"
     SIGNAL = "signal"
@@ -98,6 +100,8 @@ class Timeline:
     next_run_id: str | None = None
     spans: list[Span] = field(default_factory=list)
     processes: dict[str, int] = field(default_factory=dict)
+    graph_version: int | None = None
+    """The version of the definition, if this is a graph."""
 
     def open_spans(self) -> list[Span]:
         """What the run waits for."""

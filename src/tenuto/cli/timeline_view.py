@@ -77,13 +77,15 @@ def header(timeline: Timeline, now: int) -> Text:
     began = datetime.fromtimestamp(timeline.began / 1e9).astimezone()
     stuck = any(span.kind is Kind.PROBLEM and span.is_open for span in timeline.spans)
     outcome, style = ("STUCK", "red") if stuck else (timeline.outcome, style)
+    version = timeline.graph_version
+    place = f"queue {timeline.task_queue}, run {timeline.run_id}" if version is None else f"graph, version {version}"
     return Text.assemble(
         (f"{mark} ", style),
         (timeline.workflow_id, "bold"),
         f"  {timeline.workflow_type}  ",
         (outcome.replace("_", " "), style),
         f" {'for' if timeline.ended is None else 'in'} {duration(seconds / 1e9)}",
-        (f"   began {began:%Y-%m-%d %H:%M:%S}, queue {timeline.task_queue}, run {timeline.run_id}", "dim"),
+        (f"   began {began:%Y-%m-%d %H:%M:%S}, {place}", "dim"),
     )
 
 
@@ -99,6 +101,8 @@ def ending(timeline: Timeline, now: int) -> Text:
         reason = f": {timeline.reason}" if timeline.reason else ""
         return Text.assemble((f"{timeline.outcome.replace('_', ' ').lower()}{reason}", "bold"), _goes_on(timeline))
     waits = [_waits_for(span, now) for span in timeline.open_spans()]
+    if not waits and timeline.graph_version is not None:
+        return Text.assemble(("waits for", "bold"), " a server to go on with it")
     if not waits:
         return Text.assemble(("waits for", "bold"), " a signal, an update, or a worker")
     more = f", and {len(waits) - 5:,} more" if len(waits) > 5 else ""
@@ -132,7 +136,7 @@ def title(span: Span) -> str:
             return f"{span.summary or span.name}{wanted}"
         case Kind.CHILD | Kind.SIGNAL_SENT | Kind.CANCEL_SENT:
             return f"{span.name} {span.id}"
-        case Kind.ACTIVITY if span.summary:
+        case Kind.ACTIVITY | Kind.TASK if span.summary:
             return f"{span.name} ({span.summary})"
     return span.name
 
@@ -173,7 +177,7 @@ def _remarks(span: Span, now: int) -> Iterable[tuple[str, str]]:
         at = datetime.fromtimestamp(span.until / 1e9).astimezone()
         left = (span.until - now) / 1e9
         yield f"{verb} {at:%Y-%m-%d %H:%M:%S}" + (f" (in {duration(left)})" if left > 0 else ""), "cyan"
-    if span.kind is Kind.ACTIVITY and span.attempts > 1:
+    if span.kind in (Kind.ACTIVITY, Kind.TASK) and span.attempts > 1:
         yield f"{span.attempts} attempts" if not span.is_open else f"attempt {span.attempts}", "yellow"
     if span.cancel_requested and span.is_open:
         yield "cancellation requested", "yellow"

@@ -15,6 +15,8 @@ from tenuto.cli.session import connected, run_async
 
 if TYPE_CHECKING:
     from tenuto.cli.code import Code
+    from tenuto.client import Client
+    from tenuto.worker import Worker
 
 EXAMPLES = """
 tenuto worker shop.py
@@ -55,17 +57,10 @@ def register(app: typer.Typer) -> None:
 
 async def serve(codes: list[Code], db: str, task_queue: str, limits: dict[str, Any]) -> None:
     """Serve until a signal comes. Raises what stops the engine."""
-    from tenuto.worker import Worker
-
-    workflows = _unique([cls for code in codes for cls in code.workflows])
-    activities = _unique([function for code in codes for function in code.activities])
     async with connected(db, create=True) as client:
         with stop_event() as stop:
-            try:
-                worker = Worker(client, task_queue=task_queue, workflows=workflows, activities=activities, **limits)
-            except (ValueError, TypeError) as error:
-                raise bad_input(error) from None
-            async with worker:
+            async with worker_for(client, codes, task_queue, limits):
+                workflows, activities = everything(codes)
                 say(
                     f"worker {client.identity} (pid {os.getpid()}) serves {len(workflows)} workflows and "
                     f"{len(activities)} activities on task queue {task_queue!r} of {db}; Ctrl-C stops it"
@@ -74,6 +69,23 @@ async def serve(codes: list[Code], db: str, task_queue: str, limits: dict[str, A
                 grace = limits["graceful_shutdown_timeout"]
                 say(f"stopping: activities may run on for {grace:g} s; Ctrl-C again exits at once")
     say("stopped; what is unfinished goes on with the next worker")
+
+
+def worker_for(client: Client, codes: list[Code], task_queue: str, limits: dict[str, Any]) -> Worker:
+    """A worker for all of `codes`. Raises CommandError if they don't go together."""
+    from tenuto.worker import Worker
+
+    workflows, activities = everything(codes)
+    try:
+        return Worker(client, task_queue=task_queue, workflows=workflows, activities=activities, **limits)
+    except (ValueError, TypeError) as error:
+        raise bad_input(error) from None
+
+
+def everything(codes: list[Code]) -> tuple[list[Any], list[Any]]:
+    """The workflows and the activities of `codes`, each once."""
+    workflows = _unique([cls for code in codes for cls in code.workflows])
+    return workflows, _unique([function for code in codes for function in code.activities])
 
 
 def _unique(things: list[Any]) -> list[Any]:

@@ -8,12 +8,13 @@ import ipaddress
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import uvicorn
 
+from tenuto.client import Client
 from tenuto.engine.clock import Clock, SystemClock
 from tenuto.engine.gateway import PATIENCE, Gateway
 from tenuto.engine.ids import id_source
@@ -22,6 +23,7 @@ from tenuto.server.app import build_app
 from tenuto.server.services import Services
 from tenuto.server.settings import Settings, SettingsError
 from tenuto.store.urls import open_store
+from tenuto.worker import Worker
 
 logger = logging.getLogger("tenuto.server")
 
@@ -29,9 +31,16 @@ BACKLOG = 2048
 DAY = 86_400.0
 
 
+#: Makes the worker for durable code that runs beside the server, from a client of the server's engine.
+MakeWorker = Callable[[Client], Worker]
+
+
 @asynccontextmanager
-async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
-    """The store opened, the engine started and the services ready; all is stopped at the end.
+async def opened(
+    settings: Settings, clock: Clock | None = None, make_worker: MakeWorker | None = None
+) -> AsyncIterator[Services]:
+    """The store opened, the engine started and the services ready; all is stopped at the end. With `make_worker` this
+    process also serves durable code, which graphs can call, and which can call graphs.
 
     Raises SettingsError for a store URL that can't be understood, StoreOwnedError if another process has the store."""
     clock = clock or SystemClock()
@@ -43,11 +52,13 @@ async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterato
     try:
         gateway = Gateway(store, clock, Limits(), id_source(clock), retention=settings.retention_days * DAY)
         services = Services(gateway, settings)
-        await services.start(PATIENCE)
-        try:
-            yield services
-        finally:
-            await services.stop()
+        # The worker first: a graph that is taken up may call its code at once.
+        async with nullcontext() if make_worker is None else make_worker(Client(gateway)):
+            await services.start(PATIENCE)
+            try:
+                yield services
+            finally:
+                await services.stop()
     finally:
         await store.close()
 
@@ -128,9 +139,11 @@ def is_loopback(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
-async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event) -> None:
+async def serve(
+    settings: Settings, listener: socket.socket, stop: asyncio.Event, make_worker: MakeWorker | None = None
+) -> None:
     """Serve until `stop` is set. Raises what stopped the engine, if something did."""
-    async with opened(settings) as services:
+    async with opened(settings, make_worker=make_worker) as services:
         async with listening(services, listener) as http:
             _announce(services, listener)
             asked = asyncio.create_task(stop.wait())
