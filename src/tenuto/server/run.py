@@ -112,6 +112,14 @@ class Listener(uvicorn.Server):
 
 def bound_socket(host: str, port: int) -> socket.socket:
     """A socket that listens on the address. Raises SettingsError that says why it can't."""
+    listener = _bound(host, port)
+    # Connections inherit it. asyncio doesn't set it on them, since it can't tell that they are TCP, and then an answer
+    # in two packets waits 40 ms for the client to acknowledge the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _bound(host: str, port: int) -> socket.socket:
     try:
         if not host:
             return socket.create_server(
