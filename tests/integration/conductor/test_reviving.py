@@ -351,6 +351,35 @@ async def test_a_parent_that_went_on_is_left_alone(conductor: Conductor) -> None
     assert (await conductor.task(id, "call"))["status"] == "IN_PROGRESS"
 
 
+async def test_a_child_of_before_a_rerun_is_no_longer_listened_to(conductor: Conductor) -> None:
+    await never_retried(conductor, "second")
+    id = await conductor.run(*FAMILY)
+    old = await child_of(conductor, id, "call")
+    await finish(conductor, old, "first")
+    await fail(conductor, old, "second")
+    await conductor.until(id, "FAILED")
+    await rerun(conductor, id, reRunFromTaskId=(await conductor.task(id, "call"))["taskId"])
+    new = await child_of(conductor, id, "call")
+    assert new != old
+    await retry(conductor, old)
+    await finish(conductor, old, "second")
+    await conductor.until(old)
+    assert (await conductor.task(id, "call"))["status"] == "IN_PROGRESS"
+    await finish(conductor, new, "first", "second")
+    await finish(conductor, id, "after")
+    assert await conductor.status(id) == "COMPLETED"
+
+
+async def test_nobody_waits_for_a_child_that_was_removed(conductor: Conductor) -> None:
+    for archive in (True, False):
+        id = await conductor.run(*FAMILY)
+        child = await child_of(conductor, id, "call")
+        await conductor.until_task(child, "first", "SCHEDULED")
+        await conductor.call("DELETE", f"/workflow/{child}/remove", archiveWorkflow=archive)
+        view = await conductor.until(id, "TERMINATED")
+        assert view["tasks"][0]["status"] == "CANCELED"
+
+
 async def test_a_child_that_was_optional_revives_nobody(conductor: Conductor) -> None:
     await never_retried(conductor, "second")
     call = sub_workflow("call", "child") | {"optional": True}
