@@ -3,9 +3,7 @@ be null, and numbers may come as strings."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -20,12 +18,18 @@ def convert_leniently(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:
-        return msgspec.convert(without_nulls(value, _information(cast(Hashable, kind))), kind, strict=False)
+        return msgspec.convert(without_nulls(value, information(kind)), kind, strict=False)
 
 
-@cache
-def _information(kind: Hashable) -> inspect.Type:
-    return inspect.type_info(kind)
+_information: dict[Any, inspect.Type] = {}
+
+
+def information(kind: Any) -> inspect.Type:
+    """What msgspec knows of a type."""
+    found = _information.get(kind)
+    if found is None:
+        found = _information[kind] = inspect.type_info(kind)
+    return found
 
 
 def without_nulls(value: Any, kind: inspect.Type) -> Any:

@@ -1,7 +1,6 @@
 """Bodies and query strings into typed values.
 
-Strict decoding is tried first because it is fast; what it refuses is read again with the tolerance that clients count
-on: null stands for the default of a field that can't be null, numbers may come as strings.
+What is not strictly right is read with the tolerance that clients count on (`tenuto.model.lenient`).
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from functools import cache
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
-from msgspec import inspect
 
 from tenuto.model.json_values import decode_json
+from tenuto.model.lenient import convert_leniently, information
 from tenuto.server.errors import ApiError, bad_request, fault
 
 T = TypeVar("T")
@@ -34,11 +33,7 @@ def decoded(content: bytes, kind: type[T]) -> T:
 def converted(value: Any, kind: type[T]) -> T:
     """A JSON value as one of `kind`, leniently. Raises ApiError (400) that names the path of what is wrong."""
     try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        pass
-    try:
-        return msgspec.convert(_without_nulls(value, information(kind)), kind, strict=False)
+        return convert_leniently(value, kind)
     except msgspec.ValidationError as error:
         message, path = _parted(str(error))
         raise ApiError(400, f"the body is not valid: {message} at {path}", faults=[fault(path, message)]) from None
@@ -89,49 +84,3 @@ def _list_fields(kind: type[msgspec.Struct]) -> frozenset[str]:
     hints = get_type_hints(kind)
     fields = msgspec.structs.fields(kind)
     return frozenset(field.encode_name for field in fields if get_origin(hints[field.name]) is list)
-
-
-_information: dict[Any, inspect.Type] = {}
-
-
-def information(kind: Any) -> inspect.Type:
-    """What msgspec knows of a type."""
-    found = _information.get(kind)
-    if found is None:
-        found = _information[kind] = inspect.type_info(kind)
-    return found
-
-
-def _without_nulls(value: Any, kind: inspect.Type) -> Any:
-    """`value` without the nulls that stand for a default."""
-    match kind:
-        case inspect.Metadata():
-            return _without_nulls(value, kind.type)
-        case inspect.UnionType():
-            for option in kind.types:
-                if isinstance(option, inspect.StructType | inspect.ListType | inspect.DictType):
-                    value = _without_nulls(value, option)
-            return value
-        case inspect.StructType() if isinstance(value, dict):
-            fields = {field.encode_name: field.type for field in kind.fields}
-            return {
-                key: _without_nulls(item, fields[key]) if key in fields else item
-                for key, item in value.items()
-                if item is not None or key not in fields or _takes_null(fields[key])
-            }
-        case inspect.ListType() if isinstance(value, list):
-            return [_without_nulls(item, kind.item_type) for item in value]
-        case inspect.DictType() if isinstance(value, dict):
-            return {key: _without_nulls(item, kind.value_type) for key, item in value.items()}
-    return value
-
-
-def _takes_null(kind: inspect.Type) -> bool:
-    match kind:
-        case inspect.AnyType() | inspect.NoneType() | inspect.RawType():
-            return True
-        case inspect.UnionType():
-            return any(_takes_null(option) for option in kind.types)
-        case inspect.Metadata():
-            return _takes_null(kind.type)
-    return False
