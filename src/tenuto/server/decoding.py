@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 import msgspec
 
 from tenuto.model.json_values import decode_json
-from tenuto.model.lenient import convert_leniently, information
+from tenuto.model.lenient import convert_leniently
 from tenuto.server.errors import ApiError, bad_request, fault
 
 T = TypeVar("T")
