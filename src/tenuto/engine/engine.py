@@ -252,7 +252,8 @@ class Engine:
             after = 0 if resident is None else resident.history_length
             if before != after:
                 raise
-            logger.exception("a request for workflow %s failed", message.target.workflow_id)
+            extra = {"action": "request_failed", "workflow_id": message.target.workflow_id}
+            logger.exception("a request for workflow %s failed", message.target.workflow_id, extra=extra)
             answer = msg.Refused(RPCStatusCode.INTERNAL, f"the request could not be carried out: {error!r}")
         if answer is not None:
             self.answer(origin, message, answer)

@@ -52,17 +52,25 @@ class GraphWork:
         work = self._work(graph.workflow_id, task, system_task(self._graphs, graph, task))
         running = asyncio.get_running_loop().create_task(work, name=f"tenuto: {task.task_type} {task.task_id}")
         self._running[task.task_id] = running
-        running.add_done_callback(partial(self._done, task.task_id))
+        running.add_done_callback(partial(self._done, graph.workflow_id, task.task_id))
 
     async def _work(self, workflow_id: str, task: Task, work: SystemTask) -> None:
-        result = await self._graphs.host.run(work)
+        try:
+            result = await self._graphs.host.run(work)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave the task waiting for ever
+            # Not the traceback: it may hold a secret that the task was given.
+            problem = f"{work.task_type} failed with an unexpected {type(error).__name__}"
+            extra = {"action": "system_task_broken", "workflow_id": workflow_id, "task_id": task.task_id}
+            logger.error("%s", problem, extra=extra)
+            result = SystemTaskResult("FAILED", reason=problem)
         self._graphs.engine.residents.visit(workflow_id, partial(self._finished, task.number, result))
 
-    def _done(self, task_id: str, running: asyncio.Task[None]) -> None:
+    def _done(self, workflow_id: str, task_id: str, running: asyncio.Task[None]) -> None:
         if self._running.get(task_id) is running:
             del self._running[task_id]
         if not running.cancelled() and running.exception() is not None:
-            logger.error("system task %s failed in a way it should not", task_id, exc_info=running.exception())
+            extra = {"action": "result_not_taken", "workflow_id": workflow_id, "task_id": task_id}
+            logger.error("a result could not be taken in", exc_info=running.exception(), extra=extra)
 
     def _finished(self, number: int, result: SystemTaskResult, resident: Resident | None) -> None:
         if resident is not None and resident.graph is not None:

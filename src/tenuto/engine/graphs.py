@@ -109,7 +109,8 @@ class Graphs:
         try:
             decider.decide(graph, context)
         except Exception as error:  # a fault of the rules in one execution must not stop all others
-            logger.exception("workflow %s could not be decided", resident.row.workflow_id)
+            extra = {"action": "decision_failed", "workflow_id": resident.row.workflow_id}
+            logger.exception("workflow %s could not be decided", resident.row.workflow_id, extra=extra)
             if not graph.state.closed:
                 reason = f"Tenuto could not decide what comes next, which is a fault of its own: {error!r}"
                 closing.close(Decision(graph, context), "FAILED", reason)
@@ -125,7 +126,8 @@ class Graphs:
             f"the history has {state.last_event_id:,} events and {graph.history_size:,} bytes; the limits are "
             f"{limits.history_events:,} and {limits.history_size:,}. Split the work into sub-workflows"
         )
-        logger.error("workflow %s is terminated: %s", resident.row.workflow_id, reason)
+        extra = {"action": "history_too_long", "workflow_id": resident.row.workflow_id}
+        logger.error("workflow %s is terminated: %s", resident.row.workflow_id, reason, extra=extra)
         closing.close(Decision(graph, self.context()), "TERMINATED", reason)
 
     def _sort_effects(self, resident: Resident, graph: GraphExecution) -> None:

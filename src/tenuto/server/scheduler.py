@@ -146,10 +146,12 @@ class Scheduler:
             await self._move(schedule, moment if schedule.run_catchup_schedule_instances else max(now, moment))
             self._delayed.pop(schedule.name, None)
         except (StoreError, RPCError, ApiError) as error:
-            logger.warning("schedule %s is tried again: %s", schedule.name, error)
+            extra = {"action": "schedule_retried", "schedule": schedule.name}
+            logger.warning("schedule %s is tried again: %s", schedule.name, error, extra=extra)
             self._delayed[schedule.name] = self._services.now_ms() + AGAIN
         except Exception:  # one schedule must not stop all others
-            logger.exception("schedule %s can't be seen to; it is tried again", schedule.name)
+            extra = {"action": "schedule_failed", "schedule": schedule.name}
+            logger.exception("schedule %s can't be seen to; it is tried again", schedule.name, extra=extra)
             self._delayed[schedule.name] = self._services.now_ms() + LOOK
 
     async def _move(self, schedule: WorkflowSchedule, after: int) -> None:

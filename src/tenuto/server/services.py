@@ -14,6 +14,7 @@ from tenuto.model.json_values import Json
 from tenuto.server.bodies import Bodies
 from tenuto.server.configuration import Configuration
 from tenuto.server.event_queues import EventQueues
+from tenuto.server.execution_log import ExecutionLog
 from tenuto.server.execution_metrics import ExecutionMetrics
 from tenuto.server.gauges import Gauges
 from tenuto.server.graph_host import ServerGraphHost
@@ -117,7 +118,7 @@ class Services:
 
     def _observe(self) -> None:
         executions = ExecutionMetrics()
-        self.engine.observers.append(executions)
+        self.engine.observers += [executions, ExecutionLog()]
         self.metrics.registry.register(executions)
         self.metrics.registry.register(Gauges(self))
 

@@ -159,7 +159,8 @@ class Deliveries:
             await self._tell(delivery)
         except Exception as error:
             expected = isinstance(error, StoreError | RPCError | ApiError)
-            logger.warning("delivery %s is tried again: %s", delivery.id, error, exc_info=not expected)
+            extra = {"action": "delivery_retried", "delivery_id": delivery.id}
+            logger.warning("delivery %s is tried again: %s", delivery.id, error, exc_info=not expected, extra=extra)
             clock = self._services.clock
             clock.call_at(clock.now() + int(AGAIN * SECOND), partial(self._left.put_nowait, delivery))
 
@@ -185,7 +186,8 @@ class Deliveries:
         except (ApiError, RPCError, PayloadError) as error:
             if isinstance(error, RPCError) and error.status in _TRANSIENT:
                 raise
-            logger.error("webhook %s could not start %s: %s", delivery.event, name, error)
+            extra = {"action": "webhook_start_failed", "workflow_id": workflow_id, "workflow_type": name}
+            logger.error("webhook %s could not start %s: %s", delivery.event, name, error, extra=extra)
             delivery.problems.append(f"{name} was not started: {error}")
 
 
@@ -197,5 +199,6 @@ def _matches(row: TaskIndexRow, payload: Json) -> bool:
     try:
         return matches(expected, payload)
     except BadPath:
-        logger.warning("task %s waits for a webhook with a path that can't be read", row.task_id)
+        extra = {"action": "webhook_path_unreadable", "workflow_id": row.workflow_id, "task_id": row.task_id}
+        logger.warning("task %s waits for a webhook with a path that can't be read", row.task_id, extra=extra)
         return False

@@ -87,7 +87,7 @@ class SystemTasks:
                 task.task_id,
                 task.task_type,
                 type(error).__name__,
-                extra={"workflow_id": task.workflow_id, "task_id": task.task_id},
+                extra={"action": "system_task_broken", "workflow_id": task.workflow_id, "task_id": task.task_id},
             )
             return SystemTaskResult("FAILED", reason=f"{task.task_type} failed: {type(error).__name__}: {error}")
 
