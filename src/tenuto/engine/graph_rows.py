@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenuto.engine.announcements import announcements
 from tenuto.engine.observer import Transition, transitions
 from tenuto.engine.resident import Resident
 from tenuto.graph.execution import GraphExecution
@@ -78,6 +79,7 @@ def add_rows(commit: Commit, resident: Resident, graph: GraphExecution, seen: li
         return _remove(commit, resident, graph)
     if events:
         seen += transitions(graph, events)
+        commit.documents += announcements(graph, events)
         data = encode_events(events)  # type: ignore[arg-type]
         graph.history_size += len(data)
         commit.history.append(HistoryRow(row.partition, row.run_id, events[0].event_id, data))

@@ -22,6 +22,7 @@ from tenuto.server.metrics import Metrics
 from tenuto.server.polled_tasks import PolledTasks
 from tenuto.server.scheduler import Scheduler
 from tenuto.server.settings import Settings, system_task_settings
+from tenuto.server.status_listener import StatusListener
 from tenuto.server.webhook_deliveries import Deliveries
 from tenuto.server.workflow_tasks import WorkflowTasks
 from tenuto.store.protocol import Store
@@ -45,6 +46,7 @@ class Services:
         self.cage = Cage()
         self.events = EventQueues(self)
         self.scheduler = Scheduler(self)
+        self.status_listener = StatusListener(self)
         self.deliveries = Deliveries(self)
         self.system_tasks = SystemTasks(system_task_settings(settings), self.cage, self.events.publish)
         self.render_task = PolledTasks(self)
@@ -113,6 +115,8 @@ class Services:
         self.engine.spawn(self.configuration.watch(), "configuration")
         self.engine.spawn(self.bodies.watch(), "slow bodies")
         self.engine.spawn(self.events.run(), "event queues")
+        self.engine.observers.append(self.status_listener)
+        self.engine.spawn(self.status_listener.run(), "status listener")
         self.engine.spawn(self.scheduler.run(), "scheduler")
         self.engine.spawn(self.deliveries.run(), "webhook deliveries")
 
