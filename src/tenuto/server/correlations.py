@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from tenuto.server.services import Services
 
 OPEN = In("status", ("RUNNING", "PAUSED"))
-#: Executions, names or correlation ids in one answer.
+#: Names or correlation ids in one request.
 LIMIT = 1_000
+#: Executions that are read for one answer, or in one page.
+MOST_FOUND = 5_000
 
 
 async def correlated(
@@ -30,8 +32,13 @@ async def correlated(
     if not closed:
         conditions.append(OPEN)
     await services.graphs.recorded()
-    query = SearchQuery(condition=And(tuple(conditions)), sort=[("start_time", True)], start=0, size=5 * LIMIT)
-    rows = (await services.store.search_workflows(query)).rows
+    query = SearchQuery(condition=And(tuple(conditions)), sort=[("start_time", True)], size=MOST_FOUND)
+    found = await services.store.search_workflows(query)
+    if found.total > MOST_FOUND:
+        raise bad_request(
+            f"{found.total} workflows have these correlation ids, more than {MOST_FOUND}: search for them"
+        )
+    rows = found.rows
     answer: dict[str, list[Json]] = {key: [] for key in correlation_ids}
     for row in rows:
         view = await services.graphs.look(row.workflow_id, lambda graph: workflow_view(graph, tasks=tasks))
@@ -52,5 +59,12 @@ async def running_ids(
     if end_time:
         conditions.append(Compare("start_time", "<", (end_time + 1) * 1_000_000))
     await services.graphs.recorded()
-    query = SearchQuery(condition=And(tuple(conditions)), sort=[("start_time", True)], start=0, size=5 * LIMIT)
-    return [row.workflow_id for row in (await services.store.search_workflows(query)).rows]
+    ids: list[str] = []
+    while True:
+        query = SearchQuery(
+            condition=And(tuple(conditions)), sort=[("start_time", True)], start=len(ids), size=MOST_FOUND
+        )
+        rows = (await services.store.search_workflows(query)).rows
+        ids += [row.workflow_id for row in rows]
+        if len(rows) < MOST_FOUND:
+            return list(dict.fromkeys(ids))

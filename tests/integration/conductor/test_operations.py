@@ -79,6 +79,20 @@ async def test_a_wait_that_ends_while_paused_goes_on_when_resumed(timed: Conduct
     assert await timed.statuses(id) == {"wait": "COMPLETED", "after": "SCHEDULED"}
 
 
+async def test_a_child_that_ends_while_its_parent_is_paused(conductor: Conductor) -> None:
+    id = await conductor.run(
+        workflow("parent", sub_workflow("call", "child"), simple("after")), workflow("child", simple("work"))
+    )
+    await conductor.until_task(id, "call", "IN_PROGRESS")
+    await put(conductor, f"/workflow/{id}/pause")
+    await conductor.work("work")
+    await conductor.until_task(id, "call", "COMPLETED")
+    assert await conductor.references(id) == ["call"]
+    await put(conductor, f"/workflow/{id}/resume")
+    await conductor.work("after")
+    assert await conductor.status(id) == "COMPLETED"
+
+
 async def test_the_timeout_counts_anew_from_the_resumption(timed: Conductor) -> None:
     id = await timed.run(workflow("w", simple("one"), timeoutSeconds=60, timeoutPolicy="TIME_OUT_WF"))
     await timed.advance(50)
@@ -198,6 +212,21 @@ async def test_the_last_task_can_be_skipped(conductor: Conductor) -> None:
     id = await conductor.run(TWO)
     await put(conductor, f"/workflow/{id}/skiptask/two")
     await conductor.work("one")
+    assert await conductor.status(id) == "COMPLETED"
+
+
+async def test_a_fork_is_skipped_with_its_branches(conductor: Conductor) -> None:
+    id = await conductor.run(workflow("w", simple("one"), *fork("f", [simple("a"), simple("b")], [simple("c")])))
+    await put(conductor, f"/workflow/{id}/skiptask/f")
+    await conductor.work("one")
+    assert await conductor.status(id) == "COMPLETED"
+
+
+async def test_a_task_of_a_branch_can_be_skipped(conductor: Conductor) -> None:
+    id = await conductor.run(workflow("w", simple("one"), *fork("f", [simple("a")], [simple("b")])))
+    await put(conductor, f"/workflow/{id}/skiptask/b")
+    await conductor.work("one")
+    await conductor.work("a")
     assert await conductor.status(id) == "COMPLETED"
 
 

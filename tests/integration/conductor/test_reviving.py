@@ -681,6 +681,80 @@ async def test_rerun_from_a_task_inside_of_a_loop(conductor: Conductor) -> None:
     assert [output[key]["step"]["n"] for key in "123"] == [1, 22, 33]
 
 
+async def test_rerun_from_a_task_inside_of_two_loops(conductor: Conductor) -> None:
+    inner = loop("inner", "$.inner.iteration < 2", simple("step"), simple("more"))
+    id = await conductor.run(workflow("w", loop("outer", "$.outer.iteration < 2", inner, simple("end"))))
+    order = [f"{name}__{o}__{i}" for o in (1, 2) for i in (1, 2) for name in ("step", "more")]
+    order[4:4] = ["end__1"]
+    order.append("end__2")
+    await finish(conductor, id, *order)
+    await conductor.until(id)
+    task = await conductor.task(id, "more__2__1")
+    await rerun(conductor, id, reRunFromTaskId=task["taskId"])
+    assert (await conductor.task(id, "inner__2"))["status"] == "IN_PROGRESS"
+    assert (await conductor.task(id, "inner__1"))["status"] == "COMPLETED"
+    await finish(conductor, id, "more__2__1", "step__2__2", "more__2__2", "end__2")
+    await conductor.until(id)
+    assert (await conductor.task(id, "outer"))["outputData"].keys() >= {"1", "2"}
+
+
+async def test_rerun_from_a_fork_inside_of_a_loop(conductor: Conductor) -> None:
+    body = fork("f", [simple("a")], [simple("b")])
+    id = await conductor.run(workflow("w", loop("l", "$.l.iteration < 2", *body), simple("after")))
+    await finish(conductor, id, "a__1", "b__1", "a__2", "b__2", "after")
+    await conductor.until(id)
+    task = await conductor.task(id, "b__2")
+    await rerun(conductor, id, reRunFromTaskId=task["taskId"])
+    assert (await conductor.task(id, "a__2"))["status"] == "COMPLETED"
+    await finish(conductor, id, "b__2", "after")
+    await conductor.until(id)
+    assert (await conductor.task(id, "l"))["outputData"].keys() >= {"1", "2"}
+
+
+async def test_rerun_from_a_branch_of_a_dynamic_fork(conductor: Conductor) -> None:
+    dynamic = node("FORK_JOIN_DYNAMIC", "f", {"forkTaskName": "piece", "forkTaskInputs": [{"n": 1}, {"n": 2}]})
+    id = await conductor.run(workflow("w", dynamic, node("JOIN", "join"), simple("after")))
+    for _ in range(2):
+        await conductor.work("piece")
+    await conductor.work("after")
+    await conductor.until(id)
+    second = next(task for task in await conductor.tasks(id) if task["referenceTaskName"] == "_piece_1")
+    await rerun(conductor, id, reRunFromTaskId=second["taskId"])
+    task = await conductor.poll("piece")
+    assert (task["taskId"], task["inputData"]["n"]) == (second["taskId"], 2)
+    await conductor.complete(task)
+    await conductor.work("after")
+    await conductor.until(id)
+
+
+async def test_rerun_from_an_earlier_attempt(conductor: Conductor) -> None:
+    await conductor.register(task_def("one", retryCount=1))
+    id = await conductor.run(workflow("w", simple("one"), simple("two")))
+    first = await conductor.poll("one")
+    await conductor.fail(first)
+    await conductor.work("one")
+    await conductor.work("two")
+    await conductor.until(id)
+    await rerun(conductor, id, reRunFromTaskId=first["taskId"])
+    assert await conductor.references(id) == ["one"]
+    await conductor.work("one")
+    await conductor.work("two")
+    await conductor.until(id)
+
+
+async def test_rerun_of_a_loop_over_a_list(conductor: Conductor) -> None:
+    each = loop("l", "", simple("step", {"item": "${l.output.loopItem}"}), items="${workflow.input.items}")
+    del each["loopCondition"]
+    id = await conductor.run(workflow("w", each), input={"items": ["x", "y", "z"]})
+    for _ in range(3):
+        await conductor.work("step")
+    await conductor.until(id)
+    second = await conductor.task(id, "step__2")
+    await rerun(conductor, id, reRunFromTaskId=second["taskId"])
+    assert [(await conductor.work("step"))["inputData"] for _ in range(2)] == [{"item": "y"}, {"item": "z"}]
+    await conductor.until(id)
+
+
 async def test_rerun_from_a_loop(conductor: Conductor) -> None:
     id = await conductor.run(workflow("w", loop("l", "$.l.iteration < 2", simple("step")), simple("after")))
     for _ in range(2):

@@ -13,7 +13,8 @@ from tenuto.model.json_values import Json
 
 
 def skip(execution: GraphExecution, context: Context, request: GraphSkip) -> None:
-    """Let the workflow step over a task when it comes to it; `task_output` is what others see as its output."""
+    """Let the workflow step over a task when it comes to it; `task_output` is what others see as its output. The
+    branches of a fork are skipped with it, so that its JOIN doesn't wait for them."""
     state = execution.state
     if state.status != "RUNNING":
         raise Refusal(f"workflow {execution.workflow_id} is {state.status}: a task is skipped only while it is RUNNING")
@@ -29,6 +30,12 @@ def skip(execution: GraphExecution, context: Context, request: GraphSkip) -> Non
     execution.schedule(
         skipped(execution, context, request.reference, request.task_input, request.task_output, "skipped on request")
     )
+    for branch in node.fork_tasks:
+        for each in branch:
+            if each.task_reference_name not in state.by_base:
+                execution.schedule(
+                    skipped(execution, context, each.task_reference_name, {}, {}, f"skipped with {request.reference}")
+                )
 
 
 def skipped(
