@@ -1,0 +1,1 @@
+"""Workflows as graphs: Conductor's JSON definitions on a Tenuto server."""
