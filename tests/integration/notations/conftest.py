@@ -8,7 +8,7 @@ import pytest
 
 from tenuto.client import Client
 from tenuto.worker import Worker
-from tests.integration.notations.code import ACTIVITIES, WORKFLOWS
+from tests.integration.notations.flows import ACTIVITIES, WORKFLOWS
 from tests.integration.server.conftest import Served, conductor, db, server
 
 __all__ = ["conductor", "db", "server"]
