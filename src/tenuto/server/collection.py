@@ -74,9 +74,10 @@ class Collection(Generic[T]):
         await self._learn(key, value, revision)
         return True
 
-    async def change(self, key: str, change: Callable[[T | None], T]) -> T:
+    async def change(self, key: str, change: Callable[[T | None], T], *, announce: bool = True) -> T:
         """Replace a value by what `change` makes of it (None: there is none yet), with no change of others lost.
-        `change` may be called several times. Raises ApiError (503) if others change it all the time."""
+        `change` may be called several times. Without `announce`, other servers see it only with their next refresh.
+        Raises ApiError (503) if others change it all the time."""
         for _ in range(ATTEMPTS):
             found = await self._store.document(self.name, key)
             value = change(None if found is None else self._decoder.decode(found.data))
@@ -87,7 +88,7 @@ class Collection(Generic[T]):
                 )
             except ConflictError:
                 continue
-            await self._learn(key, value, revision)
+            await self._learn(key, value, revision, announce=announce)
             return value
         raise ApiError(503, f"others change {key!r} all the time; try again", retryable=True)
 
@@ -121,14 +122,15 @@ class Collection(Generic[T]):
     def _document(self, key: str, value: T) -> Document:
         return Document(self.name, key, encode_json(value), updated=self._clock.now())
 
-    async def _learn(self, key: str, value: T, revision: int) -> None:
+    async def _learn(self, key: str, value: T, revision: int, *, announce: bool = True) -> None:
         """Take a value that was written into the copy, and tell other servers."""
         self._writes += 1
         if revision >= self._revisions.get(key, 0):
             self._values[key] = value
             self._revisions[key] = revision
             self.changed()
-        await self._announce()
+        if announce:
+            await self._announce()
 
     async def _announce(self) -> None:
         collection, key = CHANGES

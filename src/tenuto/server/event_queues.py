@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,10 +31,10 @@ logger = logging.getLogger("tenuto.events")
 
 #: Messages that are dealt with at a time.
 WORKERS = 16
-#: Messages that wait, in all; publishers are refused beyond.
+#: Messages that wait to be handled, in all; publishers are refused beyond.
 MOST_PENDING = 100_000
-#: Messages that wait in one queue for a handler that isn't there; the oldest go first.
-MOST_UNWANTED = 10_000
+#: Messages that wait for a handler that isn't there, in all; the oldest go first.
+MOST_UNWANTED = 50_000
 #: Seconds after which a message is tried again, at first and at most, and how often.
 SOON, SELDOM, TRIES = 0.5, 30.0, 12
 
@@ -51,7 +50,8 @@ class EventQueues:
         #: Keys of all messages that wait, with how often they were tried.
         self._pending: dict[str, int] = {}
         self._ready: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        self._unwanted: dict[str, deque[str]] = {}
+        #: The queues of those that no active handler wants, oldest first.
+        self._unwanted: dict[str, str] = {}
 
     async def publish(self, queue: str, payload: dict[str, Json], *, message_id: str) -> None:
         """Put a message into a queue; it is on record when this returns. One with an id that the queue has seen already
@@ -59,8 +59,9 @@ class EventQueues:
         key = key_of(queue, message_id)
         if key in self.records.messages:
             return
-        if len(self._pending) >= MOST_PENDING and key not in self._pending:
-            raise BusError(f"{len(self._pending)} messages wait to be handled, which is the limit; publish it later")
+        waiting = len(self._pending) - len(self._unwanted)
+        if waiting >= MOST_PENDING and key not in self._pending:
+            raise BusError(f"{waiting} messages wait to be handled, which is the limit; publish it later")
         message = EventMessage(id=message_id, event=queue, payload=payload, created_at=self._services.now_ms())
         # The sender may be a task, which must not fail because the store did for a moment.
         await insist(partial(self.records.put_pending, key, message), f"a message of {queue}")
@@ -96,8 +97,10 @@ class EventQueues:
 
     def _handlers_changed(self) -> None:
         handlers = self._services.configuration.event_handlers
-        for queue in [queue for queue in self._unwanted if handlers.active(queue)]:
-            for key in self._unwanted.pop(queue):
+        wanted = {handler.event for handler in handlers.all() if handler.active}
+        for key, queue in list(self._unwanted.items()):
+            if queue in wanted:
+                del self._unwanted[key]
                 self._ready.put_nowait((queue, key))
         self.sources.look_again()
 
@@ -131,12 +134,12 @@ class EventQueues:
 
     async def _set_aside(self, queue: str, key: str) -> None:
         """Nobody wants the message now."""
-        waiting = self._unwanted.setdefault(queue, deque())
-        waiting.append(key)
-        if len(waiting) > MOST_UNWANTED:
-            oldest = waiting.popleft()
+        self._unwanted[key] = queue
+        if len(self._unwanted) > MOST_UNWANTED:
+            oldest = next(iter(self._unwanted))
+            dropped = self._unwanted.pop(oldest)
             self._pending.pop(oldest, None)
-            logger.warning("queue %s has no handler and %d messages: the oldest is dropped", queue, MOST_UNWANTED)
+            logger.warning("%d messages have no active handler: the oldest, of %s, is dropped", MOST_UNWANTED, dropped)
             await self.records.drop_pending(oldest)
 
     def _again(self, queue: str, key: str, reason: str) -> None:

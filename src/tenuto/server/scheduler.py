@@ -163,7 +163,8 @@ class Scheduler:
             return replace(before, next_run_time=before.next_after(after))
 
         try:
-            await self._services.configuration.schedules.change(schedule.name, moved)
+            # Another server that still waits for this moment repeats the start, and finds out.
+            await self._services.configuration.schedules.change(schedule.name, moved, announce=False)
         except Changed:
             await self._services.configuration.schedules.refresh()
 

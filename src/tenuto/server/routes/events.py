@@ -116,13 +116,16 @@ tag_routes(events, "/event/{name}/tags", "EVENT_HANDLER", must_exist=_must_exist
 
 @events.get("/event/execution")
 async def handled(call: Call) -> Response:
-    """How many messages each handler was run for."""
-    keys = call.services.events.records.executions.keys()
+    """How many messages each handler was run for, and why none come at present, if so."""
+    events = call.services.events
+    keys = events.records.executions.keys()
     results: list[Json] = []
     for handler in _handlers(call).all():
         own = [key for key in keys if key.startswith(key_of(handler.name, ""))]
         messages = len({key.rpartition("_")[0] for key in own})
-        results.append(_stats(handler.event, handler.active, messages) | _of_handler(handler))
+        problem = events.sources.problem(handler.event)
+        stats = _stats(handler.event, handler.active, messages) | _of_handler(handler)
+        results.append(stats | ({"problem": problem} if problem else {}))
     return json_response({"totalHits": len(results), "results": results})
 
 
