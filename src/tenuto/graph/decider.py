@@ -57,10 +57,12 @@ def _rounds(decision: Decision) -> bool:
 
 def _round(decision: Decision) -> bool:
     """Look at every open task once. False if nothing came of it."""
-    before = decision.execution.version
+    before, quiet_until = decision.execution.version, decision.execution.quiet_until
     for task in list(decision.state.open.values()):
         if decision.state.closed:
             return False
+        if quiet_until.get(task.number, 0) > decision.now:
+            continue
         if task.number in decision.state.open:
             _step(decision, task)
     return decision.execution.version != before
@@ -106,6 +108,15 @@ def _step(decision: Decision, task: Task) -> None:
             decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=f"an expression of {task.reference}: {error}")
     if not task.open and not task.executed and not decision.state.closed:
         _settle(decision, task)
+    _note_quiet(decision, task)
+
+
+def _note_quiet(decision: Decision, task: Task) -> None:
+    """If nothing is to be done about the task by itself for a while, it need not be looked at at every decision."""
+    execution = decision.execution
+    taken_up = task.status == "IN_PROGRESS" or task.number in execution.offered or task.available_at > decision.now
+    if task.open and taken_up and kinds.of(task).quiet:
+        execution.quiet_until[task.number] = timeouts.next_moment(execution, task, decision.now)
 
 
 def _settle(decision: Decision, task: Task) -> None:

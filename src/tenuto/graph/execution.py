@@ -36,6 +36,7 @@ class GraphExecution:
         "history_size",
         "now",
         "offered",
+        "quiet_until",
         "running",
         "state",
         "unfinished",
@@ -55,6 +56,8 @@ class GraphExecution:
         #: Tasks whose search entries are out of date; task ids that are no longer shown.
         self.changed_tasks: dict[int, Task] = {}
         self.hidden_tasks: list[str] = []
+        #: Until when nothing is to be decided about a task by itself, by number; while it doesn't change.
+        self.quiet_until: dict[int, int] = {}
         #: The last decision was left off before it was done; it goes on after the commit.
         self.unfinished = False
         #: Known to the engine as long as the execution is in memory: tasks in a queue, being run, being evaluated.
@@ -110,6 +113,7 @@ class GraphExecution:
             self._hot[task.number] = hot
             self._append(hot)
         self.version += 1
+        self.quiet_until.pop(task.number, None)
         self.state.update_time = self.now
         self.changed_tasks[task.number] = task
 
@@ -123,6 +127,7 @@ class GraphExecution:
             self.state.update_time = self.now
             self.version += 1
             return
+        self.quiet_until.clear()
         self._append(ev.GraphChanged(self.next_event_id, self.now, cause, changes, dict(variables or {})))
 
     def hide(self, cause: str, tasks: Sequence[Task]) -> None:

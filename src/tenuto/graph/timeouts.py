@@ -13,6 +13,8 @@ from tenuto.graph.definitions import TaskDef
 from tenuto.graph.execution import GraphExecution
 from tenuto.model.graph import Task
 
+NEVER = 2**63 - 1
+
 
 def check_workflow(decision: Decision) -> bool:
     """Has the workflow run out of time? Then it ends, if its policy says so."""
@@ -86,8 +88,14 @@ def next_deadline(execution: GraphExecution, now: int) -> int | None:
         moments.append(workflow_end)
     if state.status != "PAUSED":
         for task in state.open.values():
-            moments += _moments(execution, task, now)  # some may be past already, if the process was held up
-    return min(moments, default=None)
+            known = execution.quiet_until.get(task.number)
+            moments.append(next_moment(execution, task, now) if known is None else known)
+    return min((moment for moment in moments if moment < NEVER), default=None)
+
+
+def next_moment(execution: GraphExecution, task: Task, now: int) -> int:
+    """When the task has to be looked at; that may be past already if the process was held up. NEVER if at no time."""
+    return min(_moments(execution, task, now), default=NEVER)
 
 
 def _moments(execution: GraphExecution, task: Task, now: int) -> Iterator[int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.conductor import Conductor, inline, node, workflow
+from tests.support.conductor import Conductor, inline, node, task_def, workflow
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,13 @@ async def test_lambda_that_fails(conductor: Conductor) -> None:
     view = await conductor.until(id, "FAILED")
     assert view["tasks"][0]["status"] == "FAILED"
     assert view["tasks"][0]["outputData"]["error"]
+
+
+async def test_a_failed_script_is_tried_again_by_its_definition(conductor: Conductor) -> None:
+    await conductor.register(task_def("l", retryCount=1))
+    script = node("LAMBDA", "l", {"scriptExpression": "return $.x.y.z;"})
+    view = await conductor.until(await conductor.run(workflow("wf", script)), "FAILED")
+    assert [(task["status"], task["retryCount"]) for task in view["tasks"]] == [("FAILED", 0), ("FAILED", 1)]
 
 
 @pytest.mark.parametrize(

@@ -12,5 +12,7 @@ if TYPE_CHECKING:
 
 
 class Human(Kind):
+    quiet = True
+
     def begin(self, decision: Decision, task: Task) -> None:
         decision.start(task)

@@ -15,8 +15,6 @@ SCRIPTS = ("javascript", "graaljs")
 
 
 class Inline(Script):
-    retriable = False
-
     def ask(self, decision: Decision, task: Task) -> None:
         evaluator = str(task.input.get("evaluatorType") or "javascript").lower()
         expression = task.input.get("expression")

@@ -19,6 +19,8 @@ class Kind:
 
     #: May a failed one be tried again?
     retriable = True
+    #: Is one that is IN_PROGRESS, or in a queue, of no concern to decisions until it changes or its time comes?
+    quiet = False
 
     def schedule(self, decision: Decision, node: WorkflowTask, scope: tuple[int, ...]) -> None:
         """Create the task, or the tasks, that stand at `node`."""

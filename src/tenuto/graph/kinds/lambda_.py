@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 
 class Lambda(Script):
-    retriable = False
-
     def ask(self, decision: Decision, task: Task) -> None:
         script = task.input.get("scriptExpression")
         if not isinstance(script, str) or not script.strip():

@@ -60,6 +60,8 @@ def _checked(inline: Json) -> WorkflowDef:
 
 
 class SubWorkflow(Kind):
+    quiet = True
+
     def make_input(self, decision: Decision, node: WorkflowTask, task: Task, old: dict[str, Json]) -> dict[str, Json]:
         """What is to be started, and with which input."""
         given: dict[str, Json] = {} if node.sub_workflow_param is None else to_json(node.sub_workflow_param)

@@ -15,8 +15,6 @@ STATUSES = ("COMPLETED", "FAILED", "TERMINATED")
 
 
 class Terminate(Kind):
-    retriable = False
-
     def begin(self, decision: Decision, task: Task) -> None:
         status = task.input.get("terminationStatus")
         if status not in STATUSES:

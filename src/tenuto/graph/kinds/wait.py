@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 class Wait(Kind):
+    quiet = True
+
     def begin(self, decision: Decision, task: Task) -> None:
         duration = task.input.get("duration")
         until = task.input.get("until") or task.input.get("wait_until")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 class Worker(Kind):
+    quiet = True
+
     def begin(self, decision: Decision, task: Task) -> None:
         decision.offer(task)
 
