@@ -19,7 +19,10 @@ from tenuto.cage.wire import Answer, Request, frame, read_frame
 
 def main() -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    limits = msgspec.msgpack.decode(read_frame(requests) or b"", type=CageLimits)
+    first = read_frame(requests)
+    if first is None:
+        return
+    limits = msgspec.msgpack.decode(first, type=CageLimits)
     decode = msgspec.msgpack.Decoder(Request).decode
     languages = Languages(limits)
     confine(limits)

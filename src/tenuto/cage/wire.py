@@ -37,10 +37,12 @@ def frame(message: msgspec.Struct) -> bytes:
 
 
 def read_frame(stream: BinaryIO) -> bytes | None:
-    """The content of the next frame; None at the end of the stream."""
+    """The content of the next frame; None at the end of the stream, also if it ends within a frame: whoever sent it
+    died."""
     header = stream.read(LENGTH_BYTES)
-    content = stream.read(int.from_bytes(header, "big"))
-    return content if header else None
+    size = int.from_bytes(header, "big")
+    content = stream.read(size)
+    return content if len(header) == LENGTH_BYTES and len(content) == size else None
 
 
 _encoder = msgspec.msgpack.Encoder()

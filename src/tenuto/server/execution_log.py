@@ -49,10 +49,10 @@ def _log_workflow(action: str, transition: Transition) -> None:
     state = transition.graph.state
     started = state.started
     logger.info(
-        "workflow %s is %s: %s",
+        "workflow %s is %s%s",
         started.workflow_type,
         transition.status,
-        _shortened(state.reason),
+        _because(state.reason),
         extra={
             "action": action,
             "workflow_id": started.workflow_id,
@@ -65,11 +65,11 @@ def _log_workflow(action: str, transition: Transition) -> None:
 def _log_task(action: str, transition: Transition, task: Task) -> None:
     started = transition.graph.state.started
     logger.info(
-        "task %s of %s is %s: %s",
+        "task %s of %s is %s%s",
         task.reference,
         started.workflow_type,
         transition.status,
-        _shortened(task.reason),
+        _because(task.reason),
         extra={
             "action": action,
             "workflow_id": started.workflow_id,
@@ -82,5 +82,7 @@ def _log_task(action: str, transition: Transition, task: Task) -> None:
     )
 
 
-def _shortened(reason: str) -> str:
-    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}... ({len(reason)} characters)"
+def _because(reason: str) -> str:
+    if len(reason) > LONGEST_REASON:
+        reason = f"{reason[:LONGEST_REASON]}... ({len(reason)} characters)"
+    return f": {reason}" if reason else ""
