@@ -95,48 +95,40 @@ async def test_what_runs_is_not_changed_by_an_overwrite(conductor: Conductor) ->
     assert await conductor.references(id) == ["one", "two"]
 
 
-@pytest.mark.parametrize(
-    ("definition", "path"),
-    [
-        (workflow("w"), "tasks"),
-        ({"version": 1, "tasks": [simple("a")]}, "name"),
-        (workflow("", simple("a")), "name"),
-        (workflow("w", simple("a"), schemaVersion=1), "schemaVersion"),
-        (workflow("w", simple("a"), timeoutPolicy="RETRY"), "timeoutPolicy"),
-        (workflow("w", simple("a"), timeoutSeconds=-1), "timeoutSeconds"),
-        (workflow("w", simple("a"), version=0), "version"),
-        (workflow("w", {"name": "a", "type": "SIMPLE"}), "tasks[0].taskReferenceName"),
-        (workflow("w", {"taskReferenceName": "a", "type": "SIMPLE"}), "tasks[0].name"),
-        (workflow("w", simple("a"), simple("a")), "tasks[1].taskReferenceName"),
-        (workflow("w", loop("l", "true", simple("l"))), "tasks[0].loopOver[0].taskReferenceName"),
-        (workflow("w", node("JOIN", "j", joinOn=["nobody"])), "tasks[0].joinOn"),
-        (workflow("w", fork("f", [simple("a")])[0]), "tasks[0]"),
-        (workflow("w", node("DO_WHILE", "l", loopCondition="true")), "tasks[0].loopOver"),
-        (workflow("w", loop("l", "if (", simple("a"))), "tasks[0].loopCondition"),
-        (workflow("w", simple("a", {"x": "${workflow.input.[}"})), "tasks[0].inputParameters"),
-        (workflow("w", node("INLINE", "i", {"evaluatorType": "javascript", "expression": "1 +"})),
-         "tasks[0].inputParameters.expression"),
-        (workflow("w", node("SUB_WORKFLOW", "s")), "tasks[0].subWorkflowParam"),
-        (workflow("w", switch("s", "x", {"a": [simple("b")]}), simple("b")), "tasks[1].taskReferenceName"),
-        (workflow("w", {"name": "a", "taskReferenceName": "a", "inputParameters": []}), "tasks[0].inputParameters"),
-        (workflow("w", simple("a", retryCount=-1)), "tasks[0].retryCount"),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("way", ["register", "validate", "start"])
-async def test_what_can_not_run_is_refused_with_its_path(
-    conductor: Conductor, definition: Any, path: str, way: str
-) -> None:
-    match way:
-        case "register":
-            error = await conductor.post(W, definition, expect=400)
-        case "validate":
-            error = await conductor.post(f"{W}/validate", definition, expect=400)
-        case _:
-            request = {"name": definition.get("name") or "", "workflowDef": definition}
-            error = await conductor.post("/workflow", request, expect=400)
-    paths = [each["path"] for each in error["validationErrors"]]
-    assert any(each.startswith(path) for each in paths), error
-    assert error["message"].startswith("Validation failed")
+NO_WORKFLOWS: list[tuple[Any, str]] = [
+    (workflow("w"), "tasks"),
+    ({"version": 1, "tasks": [simple("a")]}, "name"),
+    (workflow("", simple("a")), "name"),
+    (workflow("w", simple("a"), schemaVersion=1), "schemaVersion"),
+    (workflow("w", simple("a"), timeoutPolicy="RETRY"), "timeoutPolicy"),
+    (workflow("w", simple("a"), timeoutSeconds=-1), "timeoutSeconds"),
+    (workflow("w", simple("a"), version=0), "version"),
+    (workflow("w", {"name": "a", "type": "SIMPLE"}), "tasks[0].taskReferenceName"),
+    (workflow("w", {"taskReferenceName": "a", "type": "SIMPLE"}), "tasks[0].name"),
+    (workflow("w", simple("a"), simple("a")), "tasks[1].taskReferenceName"),
+    (workflow("w", loop("l", "true", simple("l"))), "tasks[0].loopOver[0].taskReferenceName"),
+    (workflow("w", node("JOIN", "j", joinOn=["nobody"])), "tasks[0].joinOn"),
+    (workflow("w", fork("f", [simple("a")])[0]), "tasks[0]"),
+    (workflow("w", node("DO_WHILE", "l", loopCondition="true")), "tasks[0].loopOver"),
+    (workflow("w", loop("l", "if (", simple("a"))), "tasks[0].loopCondition"),
+    (workflow("w", simple("a", {"x": "${workflow.input.[}"})), "tasks[0].inputParameters"),
+    (workflow("w", node("INLINE", "i", {"evaluatorType": "javascript", "expression": "1 +"})),
+     "tasks[0].inputParameters.expression"),
+    (workflow("w", node("SUB_WORKFLOW", "s")), "tasks[0].subWorkflowParam"),
+    (workflow("w", switch("s", "x", {"a": [simple("b")]}), simple("b")), "tasks[1].taskReferenceName"),
+    (workflow("w", {"name": "a", "taskReferenceName": "a", "inputParameters": []}), "tasks[0].inputParameters"),
+    (workflow("w", simple("a", retryCount=-1)), "tasks[0].retryCount"),
+]  # fmt: skip
+
+
+async def test_what_can_not_run_is_refused_with_its_path(conductor: Conductor) -> None:
+    for definition, path in NO_WORKFLOWS:
+        answers = [await conductor.post(route, definition, expect=400) for route in (W, f"{W}/validate")]
+        if definition.get("name"):
+            answers.append(await conductor.start(definition["name"], workflowDef=definition, expect=400))
+        for error in answers:
+            assert any(each["path"].startswith(path) for each in error["validationErrors"]), (definition, error)
+            assert error["message"].startswith("Validation failed")
     assert await conductor.get(W) == []
     assert (await conductor.get("/workflow/search"))["totalHits"] == 0
 

@@ -25,47 +25,47 @@ async def found(conductor: Conductor, query: str = "", **parameters: object) -> 
 async def orders(conductor: Conductor) -> list[str]:
     """One that runs, one that has completed, one that has failed, one of another type."""
     await conductor.register(ORDER, task_def("pay"), workflow("Refund", node("WAIT", "wait")))
-    running = await conductor.start("Order", {"amount": 1}, correlationId="c-1", createdBy="ann", priority=5)
-    completed = await conductor.start("Order", {"amount": 2}, correlationId="c-2", createdBy="bob")
+    running = await conductor.start("Order", {"amount": 1}, correlationId="k-1", createdBy="ann", priority=5)
+    completed = await conductor.start("Order", {"amount": 2}, correlationId="k-2", createdBy="bob")
     await conductor.update_by_reference(completed, "pay", output={"receipt": "Needle-77"})
-    failed = await conductor.start("Order", {"amount": 3}, correlationId="c-3")
+    failed = await conductor.start("Order", {"amount": 3}, correlationId="k-3")
     await conductor.fail(await conductor.task(failed, "pay"), "card refused")
-    other = await conductor.start("Refund", {}, correlationId="c-1")
+    other = await conductor.start("Refund", {}, correlationId="k-1")
     return [running, completed, failed, other]
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("", {0, 1, 2, 3}),
-        ("*", {0, 1, 2, 3}),
-        ("workflowType=Order", {0, 1, 2}),
-        ("workflowType='Order' AND status=RUNNING", {0}),
-        ('workflowType = "Order" and status IN (COMPLETED, FAILED)', {1, 2}),
-        ("status IN ('COMPLETED','FAILED')", {1, 2}),
-        ("workflowType=ord*", {0, 1, 2}),
-        ("workflowType=*FUND", {3}),
-        ("correlationId:c-1", {0, 3}),
-        ("correlationId=c-1 OR createdBy=bob", {0, 1, 3}),
-        ("(correlationId=c-1 OR createdBy=bob) AND workflowType=Order", {0, 1}),
-        ("NOT status=RUNNING", {1, 2}),
-        ("status != RUNNING", {1, 2}),
-        ("priority>4", {0}),
-        ("priority BETWEEN 1 AND 9", {0}),
-        ("version=1 AND status=FAILED", {2}),
-        ("endTime IS null", {0, 3}),
-        ("endTime IS NOT null", {1, 2}),
-        ("correlationId STARTS_WITH c-", {0, 1, 2, 3}),
-        ("reasonForIncompletion=*refused*", {2}),
-        ("startTime>0 AND startTime<9999999999999", {0, 1, 2, 3}),
-        ("startTime>9999999999999", set()),
-        ("someField=1", {0, 1, 2, 3}),
-        ("someField=1 AND status=RUNNING", {0, 3}),
-        ("status=running", set()),
-    ],
-)
-async def test_queries(conductor: Conductor, orders: list[str], query: str, expected: set[int]) -> None:
-    assert set(await found(conductor, query)) == {orders[number] for number in expected}
+QUERIES: list[tuple[str, set[int]]] = [
+    ("", {0, 1, 2, 3}),
+    ("*", {0, 1, 2, 3}),
+    ("workflowType=Order", {0, 1, 2}),
+    ("workflowType='Order' AND status=RUNNING", {0}),
+    ('workflowType = "Order" and status IN (COMPLETED, FAILED)', {1, 2}),
+    ("status IN ('COMPLETED','FAILED')", {1, 2}),
+    ("workflowType=ord*", {0, 1, 2}),
+    ("workflowType=*FUND", {3}),
+    ("correlationId:k-1", {0, 3}),
+    ("correlationId=k-1 OR createdBy=bob", {0, 1, 3}),
+    ("(correlationId=k-1 OR createdBy=bob) AND workflowType=Order", {0, 1}),
+    ("NOT status=RUNNING", {1, 2}),
+    ("status != RUNNING", {1, 2}),
+    ("priority>4", {0}),
+    ("priority BETWEEN 1 AND 9", {0}),
+    ("version=1 AND status=FAILED", {2}),
+    ("endTime IS null", {0, 3}),
+    ("endTime IS NOT null", {1, 2}),
+    ("correlationId STARTS_WITH k-", {0, 1, 2, 3}),
+    ("reasonForIncompletion=*refused*", {2}),
+    ("startTime>0 AND startTime<9999999999999", {0, 1, 2, 3}),
+    ("startTime>9999999999999", set()),
+    ("someField=1", {0, 1, 2, 3}),
+    ("someField=1 AND status=RUNNING", {0, 3}),
+    ("status=running", set()),
+]
+
+
+async def test_queries(conductor: Conductor, orders: list[str]) -> None:
+    for query, expected in QUERIES:
+        assert set(await found(conductor, query)) == {orders[number] for number in expected}, query
 
 
 async def test_times_are_milliseconds(conductor: Conductor, orders: list[str]) -> None:
@@ -75,35 +75,45 @@ async def test_times_are_milliseconds(conductor: Conductor, orders: list[str]) -
     assert orders[1] not in await found(conductor, f"startTime<{start}")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("*", {0, 1, 2, 3}),
-        ("", {0, 1, 2, 3}),
-        ("needle-77", {1}),
-        ("CARD REFUSED", {2}),
-        ("c-1", {0, 3}),
-        ('correlationId:"c-2"', {1}),
-        ("100%", set()),
-    ],
-)
-async def test_free_text(conductor: Conductor, orders: list[str], text: str, expected: set[int]) -> None:
-    assert set(await found(conductor, freeText=text)) == {orders[number] for number in expected}
+FREE_TEXTS: list[tuple[str, set[int]]] = [
+    ("*", {0, 1, 2, 3}),
+    ("", {0, 1, 2, 3}),
+    ("needle-77", {1}),
+    ("CARD REFUSED", {2}),
+    ("k-1", {0, 3}),
+    ('correlationId:"k-2"', {1}),
+    ("100%", set()),
+]
+
+
+async def test_free_text(conductor: Conductor, orders: list[str]) -> None:
+    for text, expected in FREE_TEXTS:
+        assert set(await found(conductor, freeText=text)) == {orders[number] for number in expected}, text
 
 
 async def test_free_text_and_query_together(conductor: Conductor, orders: list[str]) -> None:
-    assert await found(conductor, "workflowType=Order", freeText="c-1") == [orders[0]]
+    assert await found(conductor, "workflowType=Order", freeText="k-1") == [orders[0]]
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["status", "status=", "= RUNNING", "status=RUNNING AND", "(status=RUNNING", "status IN RUNNING", "priority=high",
-     "status ? 1", "startTime=yesterday", "priority BETWEEN 1"],
-)  # fmt: skip
-@pytest.mark.parametrize("path", ["/workflow/search", "/workflow/search-v2"])
-async def test_what_does_not_parse_is_400(conductor: Conductor, query: str, path: str) -> None:
-    error = await conductor.get(path, query=query, expect=400)
-    assert error["message"]
+NO_QUERIES = [
+    "status",
+    "status=",
+    "= RUNNING",
+    "status=RUNNING AND",
+    "(status=RUNNING",
+    "status IN RUNNING",
+    "priority=high",
+    "status ? 1",
+    "startTime=yesterday",
+    "priority BETWEEN 1",
+]
+
+
+async def test_what_does_not_parse_is_400(conductor: Conductor) -> None:
+    for query in NO_QUERIES:
+        for path in ("/workflow/search", "/workflow/search-v2"):
+            error = await conductor.get(path, query=query, expect=400)
+            assert error["message"]
 
 
 async def test_tasks_have_the_same_grammar(conductor: Conductor) -> None:
@@ -156,7 +166,7 @@ async def test_a_summary(conductor: Conductor, orders: list[str]) -> None:
         "workflowType": "Order",
         "version": 1,
         "workflowId": orders[1],
-        "correlationId": "c-2",
+        "correlationId": "k-2",
         "status": "COMPLETED",
         "failedReferenceTaskNames": "",
         "failedTaskNames": [],
@@ -196,7 +206,7 @@ async def test_tasks(conductor: Conductor, orders: list[str]) -> None:
     assert {each["workflowId"] for each in answer["results"]} == set(orders[1:3])
     summary = next(each for each in answer["results"] if each["status"] == "FAILED")
     assert (summary["taskType"], summary["taskDefName"], summary["workflowType"]) == ("pay", "pay", "Order")
-    assert (summary["reasonForIncompletion"], summary["correlationId"]) == ("card refused", "c-3")
+    assert (summary["reasonForIncompletion"], summary["correlationId"]) == ("card refused", "k-3")
     assert json.loads(summary["input"]) == {"amount": 3}
     assert re.fullmatch(r"[-0-9]+T[:0-9]+\.\d{3}Z", summary["scheduledTime"])
     assert (summary["executionTime"], summary["queueWaitTime"]) >= (0, 0)
@@ -235,30 +245,30 @@ async def test_a_search_sees_what_was_acknowledged(conductor: Conductor) -> None
 
 
 async def test_correlated(conductor: Conductor, orders: list[str]) -> None:
-    assert [each["workflowId"] for each in await conductor.get("/workflow/Order/correlated/c-1")] == [orders[0]]
-    assert await conductor.get("/workflow/Order/correlated/c-2") == []
-    closed = await conductor.get("/workflow/Order/correlated/c-2", includeClosed="True", includeTasks="True")
+    assert [each["workflowId"] for each in await conductor.get("/workflow/Order/correlated/k-1")] == [orders[0]]
+    assert await conductor.get("/workflow/Order/correlated/k-2") == []
+    closed = await conductor.get("/workflow/Order/correlated/k-2", includeClosed="True", includeTasks="True")
     assert closed == [await conductor.workflow(orders[1])]
-    without = await conductor.get("/workflow/Order/correlated/c-2", includeClosed=True)
+    without = await conductor.get("/workflow/Order/correlated/k-2", includeClosed=True)
     assert without[0]["tasks"] == []
     assert await conductor.get("/workflow/Order/correlated/nobody", includeClosed=True) == []
 
 
 async def test_correlated_by_several_ids(conductor: Conductor, orders: list[str]) -> None:
-    answer = await conductor.post("/workflow/Order/correlated", ["c-1", "c-2", "x"], includeClosed="true")
+    answer = await conductor.post("/workflow/Order/correlated", ["k-1", "k-2", "x"], includeClosed="true")
     ids = {key: [each["workflowId"] for each in value] for key, value in answer.items()}
-    assert ids == {"c-1": [orders[0]], "c-2": [orders[1]], "x": []}
-    await conductor.post("/workflow/Order/correlated", {"c": 1}, expect=400)
+    assert ids == {"k-1": [orders[0]], "k-2": [orders[1]], "x": []}
+    await conductor.post("/workflow/Order/correlated", {"k": 1}, expect=400)
 
 
 async def test_correlated_over_several_names(conductor: Conductor, orders: list[str]) -> None:
-    batch = {"correlationIds": ["c-1", "c-3"], "workflowNames": ["Order", "Refund"]}
+    batch = {"correlationIds": ["k-1", "k-3"], "workflowNames": ["Order", "Refund"]}
     answer = await conductor.post("/workflow/correlated/batch", batch)
     ids = {key: {each["workflowId"] for each in value} for key, value in answer.items()}
-    assert ids == {"c-1": {orders[0], orders[3]}, "c-3": set()}
+    assert ids == {"k-1": {orders[0], orders[3]}, "k-3": set()}
     answer = await conductor.post("/workflow/correlated/batch", batch, includeClosed=True, includeTasks=True)
-    assert [each["workflowId"] for each in answer["c-3"]] == [orders[2]]
-    assert answer["c-3"][0]["tasks"][0]["status"] == "FAILED"
+    assert [each["workflowId"] for each in answer["k-3"]] == [orders[2]]
+    assert answer["k-3"][0]["tasks"][0]["status"] == "FAILED"
 
 
 async def test_the_ids_of_what_runs(conductor: Conductor, orders: list[str]) -> None:

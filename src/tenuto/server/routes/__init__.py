@@ -37,6 +37,7 @@ FAMILIES = [
     search.task_search,
     payloads.payloads,
     payloads.task_payloads,
+    payloads.contents,
     metadata.metadata,
     metadata.task_metadata,
     rate_limits.rate_limits,

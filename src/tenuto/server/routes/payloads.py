@@ -13,6 +13,8 @@ from tenuto.server.routing import Family
 
 payloads = Family("Payloads", "WORKFLOW")
 task_payloads = Family("Payloads of tasks", "TASK")
+#: Whoever was told the path of a payload may use it.
+contents = Family("Contents of payloads", "")
 
 
 class LocationQuery(Struct, rename="camel", kw_only=True):
@@ -58,14 +60,14 @@ async def task_location_too(call: Call) -> Response:
     return _location(call)
 
 
-@payloads.put("/payloads/{path}")
+@contents.put("/payloads/{path}")
 async def put_payload(call: Call) -> Response:
     """Keep a payload, a JSON object, for a day."""
     await write_payload(call.services, call.path_params["path"], await call.body())
     return empty()
 
 
-@payloads.get("/payloads/{path}")
+@contents.get("/payloads/{path}")
 async def get_payload(call: Call) -> Response:
     """A payload."""
     return Response(await payload(call.services, call.path_params["path"]), media_type="application/json")
