@@ -21,7 +21,7 @@ from tenuto.engine.ids import id_source
 from tenuto.model.limits import Limits
 from tenuto.server.app import build_app
 from tenuto.server.services import Services
-from tenuto.server.settings import Settings, SettingsError
+from tenuto.server.settings import Settings, SettingsError, without_credentials
 from tenuto.store.urls import open_store
 from tenuto.worker import Worker
 
@@ -169,7 +169,7 @@ async def serve(
 def _announce(services: Services, listener: socket.socket) -> None:
     logger.info(
         "serving %s on %s (API at /api, documentation at /docs, pid %d)",
-        services.settings.db,
+        without_credentials(services.settings.db),
         url_of(listener),
         os.getpid(),
     )

@@ -1,19 +1,22 @@
 """What can be set about a server, and where from: flags, then `TENUTO_*` in the environment, then a TOML file.
 
 A setting has one name everywhere: `body_limit` in the file, `TENUTO_BODY_LIMIT` in the environment, `--body-limit`
-where there is a flag. Lists are separated by commas in the environment.
+where there is a flag; `servers` in the file's table `[nats]`, `TENUTO_NATS_SERVERS` in the environment. Lists are
+separated by commas in the environment, and what is empty there is not set.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
 
+from tenuto.system_tasks.address_rules import AddressRules
 from tenuto.system_tasks.settings import (
     AmqpSettings,
     BusSettings,
@@ -42,10 +45,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """0 takes a free one."""
     body_limit: Annotated[int, Meta(ge=1)] = 16 * 1024 * 1024
     """Bytes of a request's body; more is refused with 413."""
-    http_allow: list[str] = []
-    """Hosts, `*.domains` and networks that HTTP tasks may call; empty means any."""
-    http_deny: list[str] = []
-    """Hosts, `*.domains` and networks that HTTP tasks may not call; counts before `http_allow`."""
     secrets_key: str = ""
     """What secrets are encrypted with: 32 bytes in URL-safe base64. Best given in the environment."""
     secrets_key_file: str = ""
@@ -58,30 +57,26 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`id:secret` of an access key with the role ADMIN that needs not be created; with it the server is never open."""
     cached_workflows: Annotated[int, Meta(ge=1)] = 10_000
     """How many open executions are kept in memory; the others are read when something happens to them."""
-    bus_group: str = "tenuto"
-    """Under this name all servers of one installation share the messages of an event bus."""
-    nats_servers: list[str] = field(default_factory=lambda: list(NatsSettings().servers))
-    """Of `nats:`, `nats_stream:` and `jsm:` events and sinks."""
-    nats_user: str = ""
-    nats_password: str = ""
-    nats_token: str = ""
-    kafka_servers: list[str] = field(default_factory=lambda: list(KafkaSettings().servers))
-    """Of `kafka:` events and sinks."""
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: str = "PLAIN"
-    kafka_user: str = ""
-    kafka_password: str = ""
-    sqs_endpoint_url: str = ""
-    """Of `sqs:` events and sinks; empty for AWS itself. Credentials come from where AWS clients look for them."""
-    sqs_region: str = ""
-    amqp_url: str = "amqp://guest:guest@127.0.0.1/"
-    """Of `amqp:`, `amqp_queue:` and `amqp_exchange:` events and sinks."""
     shutdown_grace: Annotated[float, Meta(ge=0)] = 10.0
     """Seconds that requests may go on when the server stops."""
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     access_log: bool = False
     """Whether every request is logged."""
+    otel_endpoint: str = ""
+    """The OpenTelemetry collector that spans are sent to (OTLP over HTTP, `http://127.0.0.1:4318`). The variables
+    `OTEL_*` of the OpenTelemetry SDK count too. Needs the extra `otel`."""
+    system_task_limit: Annotated[float, Meta(gt=0)] = 300.0
+    """Seconds that one run of a system task may take, whatever the task itself allows."""
+    bus_group: str = "tenuto"
+    """Under this name all servers of one installation share the messages of an event bus."""
+    bus_timeout: Annotated[float, Meta(gt=0)] = 10.0
+    """Seconds to connect to an event bus, or to have a message accepted."""
+    http: HttpSettings = field(default_factory=HttpSettings)
+    nats: NatsSettings = field(default_factory=NatsSettings)
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    sqs: SqsSettings = field(default_factory=SqsSettings)
+    amqp: AmqpSettings = field(default_factory=AmqpSettings)
 
 
 #: Never shown to anybody.
@@ -91,11 +86,11 @@ SECRET = frozenset(
         "secrets_key_file",
         "admin_key",
         "db",
-        "nats_servers",
-        "nats_password",
-        "nats_token",
-        "kafka_password",
-        "amqp_url",
+        "nats.password",
+        "nats.token",
+        "kafka.password",
+        "sqs.access_key_id",
+        "sqs.secret_access_key",
     }
 )
 
@@ -105,41 +100,65 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], config: 
 
     Raises SettingsError that names the source and the setting that can't be used."""
     values = _from_file(config) if config else {}
-    values |= _from_environment(environ)
+    for name, value in _from_environment(environ):
+        _put(values, name, value)
     values |= {name: value for name, value in flags.items() if value is not None}
     return _settings(values, "the settings")
 
 
 def public_settings(settings: Settings) -> dict[str, Any]:
-    """The settings that may be shown."""
-    return {name: value for name, value in msgspec.structs.asdict(settings).items() if name not in SECRET}
+    """The settings that may be shown, tables as objects. URLs are shown without user and password."""
+    shown: dict[str, Any] = {}
+    for name, _ in _names():
+        if name not in SECRET:
+            table, _, key = name.rpartition(".")
+            _put(shown, name, _shown(getattr(getattr(settings, table) if table else settings, key)))
+    return shown
+
+
+def without_credentials(url: str) -> str:
+    """A URL without its user and password."""
+    try:
+        place = urlsplit(url).netloc
+    except ValueError:
+        return "..."
+    return url.replace(place, place.rpartition("@")[2], 1) if "@" in place else url
 
 
 def system_task_settings(settings: Settings) -> SystemTaskSettings:
     """What the settings say about system tasks and event buses."""
-    http = HttpSettings(allow=tuple(settings.http_allow), deny=tuple(settings.http_deny))
-    return SystemTaskSettings(http=http, buses=_bus_settings(settings))
-
-
-def _bus_settings(settings: Settings) -> BusSettings:
-    return BusSettings(
-        group=settings.bus_group,
-        nats=NatsSettings(
-            servers=tuple(settings.nats_servers),
-            user=settings.nats_user or None,
-            password=settings.nats_password or None,
-            token=settings.nats_token or None,
+    return SystemTaskSettings(
+        longest=settings.system_task_limit,
+        http=settings.http,
+        buses=BusSettings(
+            group=settings.bus_group,
+            timeout=settings.bus_timeout,
+            nats=settings.nats,
+            kafka=settings.kafka,
+            sqs=settings.sqs,
+            amqp=settings.amqp,
         ),
-        kafka=KafkaSettings(
-            servers=tuple(settings.kafka_servers),
-            security_protocol=settings.kafka_security_protocol,
-            sasl_mechanism=settings.kafka_sasl_mechanism,
-            user=settings.kafka_user or None,
-            password=settings.kafka_password or None,
-        ),
-        sqs=SqsSettings(endpoint_url=settings.sqs_endpoint_url or None, region=settings.sqs_region or None),
-        amqp=AmqpSettings(url=settings.amqp_url),
     )
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_credentials(value)
+    return [_shown(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _names() -> Iterator[tuple[str, Any]]:
+    """The names of all settings and their types; those in a table as `table.name`."""
+    for name, hint in get_type_hints(Settings).items():
+        if isinstance(hint, type) and issubclass(hint, Struct):
+            yield from ((f"{name}.{key}", inner) for key, inner in get_type_hints(hint).items())
+        else:
+            yield name, hint
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    table, _, key = name.rpartition(".")
+    (values.setdefault(table, {}) if table else values)[key] = value
 
 
 def _from_file(path: str) -> dict[str, Any]:
@@ -154,20 +173,23 @@ def _from_file(path: str) -> dict[str, Any]:
     return values
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, hint in get_type_hints(Settings).items():
-        text = environ.get(PREFIX + name.upper())
-        if text is None:
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for name, hint in _names():
+        variable = PREFIX + name.replace(".", "_").upper()
+        text = environ.get(variable)
+        if text is None or (text == "" and type(None) in get_args(hint)):
             continue
-        value = [part.strip() for part in text.split(",") if part.strip()] if get_origin(hint) is list else text
-        _settings({name: value}, PREFIX + name.upper())
-        values[name] = value
-    return values
+        value = [part.strip() for part in text.split(",") if part.strip()] if get_origin(hint) is tuple else text
+        alone: dict[str, Any] = {}
+        _put(alone, name, value)
+        _settings(alone, variable)
+        yield name, value
 
 
 def _settings(values: Mapping[str, Any], source: str) -> Settings:
     try:
-        return msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
+        settings = msgspec.convert(values, Settings, strict=False)
+        AddressRules(settings.http.allow, settings.http.deny)
+    except (msgspec.ValidationError, ValueError) as error:
         raise SettingsError(f"{source}: {error}") from None
+    return settings

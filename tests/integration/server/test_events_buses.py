@@ -8,6 +8,7 @@ from typing import Any
 
 from tenuto.server.settings import Settings
 from tenuto.system_tasks.buses.bus import Message
+from tenuto.system_tasks.settings import NatsSettings
 from tests.integration.server.conftest import served
 from tests.integration.system_tasks.brokers import free_port, nats_server
 from tests.support.conductor import PATIENCE, Conductor, node, workflow
@@ -42,7 +43,7 @@ async def subscribed(conductor: Conductor, wanted: bool) -> None:
 
 async def test_handlers_follow_a_bus(tmp_path: Path) -> None:
     port = free_port()
-    settings = Settings(db="memory://", port=0, nats_servers=[f"nats://127.0.0.1:{port}"])
+    settings = Settings(db="memory://", port=0, nats=NatsSettings(servers=(f"nats://127.0.0.1:{port}",)))
     async with nats_server(tmp_path, port), served(settings) as running:
         conductor = Conductor(running.services, running.client)
         buses = running.services.system_tasks.buses
@@ -63,7 +64,7 @@ async def test_handlers_follow_a_bus(tmp_path: Path) -> None:
 
 
 async def test_a_bus_that_is_not_there(tmp_path: Path) -> None:
-    settings = Settings(db="memory://", port=0, nats_servers=[f"nats://127.0.0.1:{free_port()}"])
+    settings = Settings(db="memory://", port=0, nats=NatsSettings(servers=(f"nats://127.0.0.1:{free_port()}",)))
     async with served(settings) as running:
         conductor = Conductor(running.services, running.client)
         await conductor.post("/event", HANDLER)
