@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tenuto.graph import kinds, schemas, state_changes, successors
 from tenuto.graph.context import Context
-from tenuto.graph.definitions import TaskDef, WorkflowTask, to_json
+from tenuto.graph.definitions import TaskDef, WorkflowTask, compact
 from tenuto.graph.effects import Evaluate, Offer, Retract, RunSystemTask, Send
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.expressions import evaluate
@@ -132,12 +132,12 @@ class Decision:
         """What is not in the workflow's definition as it stands, the task carries itself."""
         base = node.task_reference_name
         if self.state.plan.node(base) is not node:
-            task.node = to_json(node)
+            task.node = compact(node)
         elif plan_of(self.state.definition).node(base) is node:
             return
         if node.task_definition is None and node.name not in self.state.plan.snapshot.tasks:
             registered = self.context.definitions.task(node.name)
-            task.definition = None if registered is None else to_json(registered)
+            task.definition = None if registered is None else compact(registered)
 
     def input_of(self, node: WorkflowTask, task: Task, base_input: dict[str, Json] | None = None) -> dict[str, Json]:
         """The input of `task` as its parameters evaluate now, with what the task definition's template adds."""

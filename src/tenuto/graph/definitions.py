@@ -6,7 +6,7 @@ Durations are seconds unless the name says otherwise. Instances are never change
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -286,16 +286,27 @@ def to_json(definition: Struct) -> dict[str, Json]:
     return plain
 
 
+def compact(definition: Struct) -> dict[str, Json]:
+    """The wire form without what is as by default: what an execution keeps of it."""
+    plain: dict[str, Json] = msgspec.to_builtins(definition)
+    return plain
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Struct):
         plain: dict[str, Json] = {}
-        for each in msgspec.structs.fields(type(value)):
-            item = getattr(value, each.name)
+        for name, encoded_name in _field_names(type(value)):
+            item = getattr(value, name)
             if item is not None:
-                plain[each.encode_name] = _plain(item)
+                plain[encoded_name] = _plain(item)
         return plain
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     return value
+
+
+@cache
+def _field_names(kind: type[Struct]) -> list[tuple[str, str]]:
+    return [(each.name, each.encode_name) for each in msgspec.structs.fields(kind)]

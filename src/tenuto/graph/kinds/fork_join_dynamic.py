@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenuto.graph import kinds
-from tenuto.graph.definitions import DefinitionError, SubWorkflowParams, WorkflowTask, decode_workflow_task, to_json
+from tenuto.graph.definitions import (
+    DefinitionError,
+    SubWorkflowParams,
+    WorkflowTask,
+    compact,
+    decode_workflow_task,
+    to_json,
+)
 from tenuto.graph.kinds.kind import Kind
 from tenuto.graph.naming import with_scope
 from tenuto.graph.templates import escaped
@@ -41,7 +48,7 @@ class ForkJoinDynamic(Kind):
         names = [branch.task_reference_name for branch, _ in branches]
         input = task.input | {"forkedTasks": names, "forkedTaskDefs": [to_json(branch) for branch, _ in branches]}
         memory: dict[str, Json] = {
-            "branches": [[to_json(branch), given] for branch, given in branches],
+            "branches": [[compact(branch), given] for branch, given in branches],
             "simple": simple,
         }
         decision.end(task, "COMPLETED", input=input, memory=memory)

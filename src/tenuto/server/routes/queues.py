@@ -189,7 +189,7 @@ async def _update(call: Call, *, reference: str = "", task_id: str = "") -> Resp
 
 
 class PageQuery(Struct):
-    start: Annotated[int, Meta(ge=0)] = 0
+    start: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     count: Annotated[int, Meta(ge=0, le=5000)] = 100
 
 

@@ -51,7 +51,7 @@ class SearchQuery(Struct, rename="camel"):
     schedule_name: str = ""
     paused: bool | None = None
     free_text: str = "*"
-    start: Annotated[int, Meta(ge=0)] = 0
+    start: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     size: Annotated[int, Meta(ge=0, le=5000)] = 100
     sort: str = ""
 
@@ -202,7 +202,7 @@ async def _each(call: Call, work: Callable[[str], Awaitable[None]]) -> Response:
 
 
 class ExecutionsQuery(Struct, rename="camel"):
-    start: Annotated[int, Meta(ge=0)] = 0
+    start: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     size: Annotated[int, Meta(ge=0, le=5000)] = 100
     sort: str = ""
     free_text: str = "*"

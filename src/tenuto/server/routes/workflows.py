@@ -73,7 +73,7 @@ async def status(call: Call) -> Response:
 
 
 class TasksQuery(Struct):
-    start: Annotated[int, Meta(ge=0)] = 0
+    start: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     count: Annotated[int, Meta(ge=0, le=5000)] = 15
     status: list[TaskStatus] = field(default_factory=list)
 
