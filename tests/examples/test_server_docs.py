@@ -10,6 +10,8 @@ import inspect
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_type_hints
 
@@ -17,7 +19,6 @@ import msgspec
 import pytest
 
 from examples.conductor import official_worker
-from tenuto.server import settings
 from tenuto.server.settings import Settings
 from tests.integration.cli_processes import shop_with, until
 
@@ -60,19 +61,30 @@ def test_the_settings_are_those_of_the_code() -> None:
 
 
 def settings_table() -> str:
-    """The settings as the page shows them, from the class and its docstrings."""
-    tree = ast.parse(inspect.getsource(settings))
-    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
-    meanings: dict[str, str] = {}
+    """The settings as the page shows them, from the classes and their docstrings."""
+    return "\n".join(["| setting | default | |", "|---|---|---|", *rows(Settings, "")]) + "\n"
+
+
+def rows(kind: type[msgspec.Struct], prefix: str) -> Iterator[str]:
+    meanings, hints = docstrings(kind), get_type_hints(kind)
+    for field in msgspec.structs.fields(kind):
+        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
+        if isinstance(default, msgspec.Struct):
+            yield from rows(type(default), f"{prefix}{field.name}.")
+            continue
+        shown = ", ".join(default) if isinstance(default, list | tuple) else default
+        shown = "" if shown in ("", None) else f"`{str(shown).lower() if hints[field.name] is bool else shown}`"
+        meaning = meanings[field.name] or (inspect.getdoc(kind) if prefix else "")
+        yield f"| `{prefix}{field.name}` | {shown} | {meaning} |"
+
+
+def docstrings(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """What is said of each attribute of a class, by name."""
+    tree = ast.parse(inspect.getsource(sys.modules[kind.__module__]))
+    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__]
+    found: dict[str, str] = {}
     for here, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name):
-            docstring = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and after.value.value
-            meanings[here.target.id] = " ".join(str(docstring or "").split())
-    rows = ["| setting | default | |", "|---|---|---|"]
-    for field in msgspec.structs.fields(Settings):
-        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
-        hint = get_type_hints(Settings)[field.name]
-        shown = ", ".join(default) if isinstance(default, list) else default
-        shown = f"`{str(shown).lower() if hint is bool else shown}`" if shown != "" else ""
-        rows.append(f"| `{field.name}` | {shown} | {meanings[field.name]} |")
-    return "\n".join(rows) + "\n"
+            said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and after.value.value
+            found[here.target.id] = " ".join(str(said or "").split())
+    return found

@@ -12,6 +12,7 @@ from tenuto.server.collection import Collection
 from tenuto.server.identity.access import ACCESSES, AREAS, SYSTEM_ROLES, permission
 from tenuto.server.identity.caller import Caller
 from tenuto.server.identity.records import APPLICATION_USER, AccessKey, Application, Grant, Group, Role, User
+from tenuto.server.settings import SettingsError
 from tenuto.store.protocol import Store
 
 #: The id under which the key of the setting `admin_key` acts.
@@ -142,6 +143,8 @@ def _configured(admin_key: str) -> AccessKey | None:
     if not admin_key:
         return None
     key_id, _, secret = admin_key.partition(":")
+    if not key_id or not secret:
+        raise SettingsError("admin_key is no access key: an id, a colon and a secret are expected")
     return AccessKey(id=key_id, application_id=CONFIGURED_ADMIN, secret_hash=hash_of(secret))
 
 
