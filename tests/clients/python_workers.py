@@ -113,6 +113,11 @@ def local() -> str:
     return "berlin"
 
 
+@worker_task("audit", register_task_def=True)
+def audit(who: str, status: str) -> dict[str, Any]:
+    return {"seen": f"{who} {status}"}
+
+
 class Listed(WorkerInterface):
     """A worker that is a class."""
 

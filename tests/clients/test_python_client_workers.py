@@ -10,9 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conductor.client.http.models.state_change_event import StateChangeConfig, StateChangeEvent, StateChangeEventType
 from conductor.client.http.models.workflow import Workflow
 from conductor.client.http.models.workflow_task import WorkflowTask
 from conductor.client.orkes_clients import OrkesClients
+from conductor.client.workflow.conductor_workflow import ConductorWorkflow
+from conductor.client.workflow.task.http_task import HttpTask
+from conductor.client.workflow.task.javascript_task import JavascriptTask
+from conductor.client.workflow.task.json_jq_task import JsonJQTask
+from conductor.client.workflow.task.set_variable_task import SetVariableTask
+from conductor.client.workflow.task.simple_task import SimpleTask
+from conductor.client.workflow.task.switch_task import SwitchTask
+from conductor.client.workflow.task.terminate_task import TerminateTask, WorkflowStatus
+from conductor.client.workflow.task.wait_task import WaitTask
 
 from tests.clients.definitions import start, status, task
 from tests.clients.server_process import ServerProcess, end, until
@@ -22,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWa
 
 PROGRAM = Path(__file__).with_name("python_workers.py")
 IN_THREADS = (
-    "double shout place_order whole_task with_context patient hopeless unlucky slow local listed".split()  # noqa: SIM905
+    "double shout place_order whole_task with_context patient hopeless unlucky slow local audit listed".split()  # noqa: SIM905
 )
 
 
@@ -58,7 +68,11 @@ def running_workers(server: ServerProcess, folder: Path, *names: str, **environm
 def workers(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     """All workers, each in a thread, by HTTP/1.1."""
     folder = tmp_path_factory.mktemp("workers")
-    settings = {"CONDUCTOR_WORKER_ISOLATION": "thread", "CONDUCTOR_HTTP2_ENABLED": "false"}
+    settings = {
+        "CONDUCTOR_WORKER_ISOLATION": "thread",
+        "CONDUCTOR_HTTP2_ENABLED": "false",
+        "CONDUCTOR_WORKER_ALL_POLL_TIMEOUT": "2000",  # an idle worker then costs little
+    }
     with running_workers(server, folder, *IN_THREADS, **settings) as running:
         yield running
 
@@ -133,6 +147,43 @@ def test_the_lease_of_a_long_task_is_extended(workers: Workers, clients: OrkesCl
     assert outputs(run(clients, unique, task("slow"))) == [{"result": "at last"}]
 
 
+def test_changes_of_a_task_reach_a_worker(workers: Workers, clients: OrkesClients, unique: str) -> None:
+    seen = StateChangeEvent("audit", {"who": "${workflow.input.who}", "status": "${listed_ref.status}"})
+    changes = StateChangeConfig([StateChangeEventType.onScheduled, StateChangeEventType.onSuccess], [seen])
+    listed = task("listed")
+    listed.on_state_change = changes
+    execution = run(clients, unique, listed, input={"who": "ada"})
+    audits = [each for each in execution.tasks if each.task_type == "audit"]
+    assert [each.output_data["seen"] for each in audits] == ["ada SCHEDULED", "ada COMPLETED"]
+    assert {each.parent_task_id for each in audits} == {execution.tasks[0].task_id}
+
+
+def test_a_bit_of_everything(server: ServerProcess, workers: Workers, clients: OrkesClients, unique: str) -> None:
+    """Scripts, HTTP, sub-workflows, forks, waits, variables and a worker."""
+    executor = clients.get_workflow_executor()
+    flow = ConductorWorkflow(executor, unique, version=1)
+    script = """
+    function greetings() { return {"text": "hello " + $.name, "url": $.url}; }
+    greetings();
+    """
+    hello = JavascriptTask("hello", script, {"name": flow.input("name"), "url": f"{server.url}/health"})
+    child = ConductorWorkflow(executor, f"{unique}_child") >> HttpTask("call", {"uri": "${workflow.input.uri}"})
+    child.input_parameters({"uri": hello.output("url")})
+    jq = JsonJQTask("jq", "{ all: (.a.list + .b.list) }").input(key="a", value={"list": [1]})
+    jq.input(key="b", value={"list": [2]})
+    switch = SwitchTask("decide", flow.input("country"))
+    switch.switch_case("US", SimpleTask("double", "us").input(key="number", value=21))
+    switch.default_case(TerminateTask("no", WorkflowStatus.TERMINATED, "unsupported country"))
+    variables = SetVariableTask("set").input(key="v", value=jq.output("result.all"))
+    flow >> hello >> [child, [WaitTask("short", wait_for_seconds=1)]] >> jq >> variables >> switch
+    flow.output_parameters({"greeting": hello.output("text"), "number": "${us.output.result}"})
+
+    done = flow.execute({"name": "Ada", "country": "US"}, wait_for_seconds=30)
+    assert (done.status, done.output) == ("COMPLETED", {"greeting": "hello Ada", "number": 42})
+    assert done.variables == {"v": [1, 2]}
+    assert flow.execute({"name": "Bob", "country": "XX"}, wait_for_seconds=30).status == "TERMINATED"
+
+
 def test_definitions_and_schemas_are_registered(workers: Workers, clients: OrkesClients) -> None:
     definition = until(lambda: clients.get_metadata_client().get_task_def("double"))
     assert definition.input_schema.name == "double_input"
@@ -155,7 +206,7 @@ def test_events(workers: Workers, clients: OrkesClients, unique: str) -> None:
 def test_many_workflows(workers: Workers, clients: OrkesClients, unique: str) -> None:
     tasks = [task("shout", inputs={"text": "${workflow.input.n}"}), task("double", inputs={"number": 2})]
     definition = {"name": unique, "tasks": clients.get_workflow_client().api_client.sanitize_for_serialization(tasks)}
-    ids = [start(clients, unique, workflow_def=definition, input={"n": f"n{n}"}) for n in range(40)]
+    ids = [start(clients, unique, workflow_def=definition, input={"n": f"n{n}"}) for n in range(25)]
     until(lambda: all(status(clients, each) == "COMPLETED" for each in ids), 45)
 
 
