@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tenuto.engine.timers import HORIZON
 from tenuto.server.services import Services
 from tenuto.testing.clock import ManualClock
 
@@ -21,6 +22,10 @@ Json = Any
 
 #: Seconds of real time in which something that is bound to happen has to have happened.
 PATIENCE = 15.0
+
+
+#: Seconds of manual time: what passes in steps, and a step.
+LAST, STEP = 60, 8
 
 
 class Conductor:
@@ -173,8 +178,25 @@ class Conductor:
     async def advance(self, seconds: float) -> None:
         """Let time pass, and what it brings about happen."""
         assert self.clock is not None, "use the fixture `timed`"
+        # Far deadlines are read from the store some time before they come, so the last minute passes in steps.
+        if seconds > LAST:
+            self.clock.advance(seconds - LAST)
+            await self._looked_ahead()
+            seconds = LAST
+        while seconds > STEP:
+            self.clock.advance(STEP)
+            await self._looked_ahead()
+            seconds -= STEP
         self.clock.advance(seconds)
+        await self._looked_ahead()
         await self.settled()
+
+    async def _looked_ahead(self) -> None:
+        """The engine has read what comes due soon: it waits, at most `HORIZON / 3`, before it does so again."""
+        assert self.clock is not None
+        async with asyncio.timeout(PATIENCE):
+            while not self.clock.now() < (self.clock.next_alarm or 0) <= self.clock.now() + HORIZON // 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
 
     async def settled(self) -> None:
         """What came due has been decided and is on record, chains of a few steps included."""
