@@ -264,7 +264,8 @@ class WorkflowHandle(Generic[T]):
             raise not_found(target)
         if stored.graph_events:
             raise RPCError(
-                f"workflow {self._id!r} is a graph, which has no events of this kind; describe() says how it stands",
+                f"workflow {self._id!r} is a graph, which has no events of this kind; describe() and `tenuto show` "
+                "say how it stands",
                 RPCStatusCode.FAILED_PRECONDITION,
             )
         from tenuto.export import WorkflowHistory

@@ -102,5 +102,18 @@ class SignalsChild:
         return "sent"
 
 
-WORKFLOWS = [Double, Describe, Nothing, Fails, Waits, Calls, CallsAndGivesUp, Leaves, SignalsChild]
+@workflow.defn
+class Demands:
+    """Wants of a graph what only durable code can do."""
+
+    @workflow.run
+    async def run(self, graph: str) -> str:
+        try:
+            await workflow.start_child_workflow(graph, {}, memo={"a": 1})
+        except ApplicationError as error:
+            return f"refused: {error}"
+        return "started"
+
+
+WORKFLOWS = [Demands, Double, Describe, Nothing, Fails, Waits, Calls, CallsAndGivesUp, Leaves, SignalsChild]
 ACTIVITIES = [double]

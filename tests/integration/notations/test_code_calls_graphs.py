@@ -137,6 +137,19 @@ async def test_code_can_not_signal_a_graph(client: Client, worker: Worker) -> No
     assert (await client.execute_workflow("SignalsChild", "greet", id="parent")).startswith("refused")
 
 
+async def test_code_learns_what_a_graph_can_not_take(client: Client, worker: Worker) -> None:
+    said = await client.execute_workflow("Demands", "greet", id="parent")
+    assert said.startswith("refused")
+    assert "greet is a graph, which takes no memo" in said
+
+
+async def test_a_child_whose_id_is_taken_is_said(client: Client, worker: Worker) -> None:
+    await client.start_workflow("greet", id="parent-child")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await client.execute_workflow("Calls", args=["greet", {}], id="parent")
+    assert "'parent-child' (greet) is already started" in str(caught.value.cause)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
