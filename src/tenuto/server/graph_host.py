@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tenuto.cage.cage import Cage
 from tenuto.cage.errors import CageUnavailable, ScriptError, ScriptTimeout
@@ -14,6 +15,9 @@ from tenuto.model.system_tasks import SystemTask, SystemTaskResult
 from tenuto.server.workflow_tasks import WorkflowTasks
 from tenuto.system_tasks.registry import SystemTasks
 
+if TYPE_CHECKING:
+    from tenuto.server.tracing import Tracing
+
 
 class ServerGraphHost:
     """Implements `tenuto.engine.graph_host.GraphHost`."""
@@ -24,16 +28,22 @@ class ServerGraphHost:
         system_tasks: SystemTasks,
         workflow_tasks: WorkflowTasks,
         secret: Callable[[str], str | None],
+        tracing: Tracing | None,
     ) -> None:
         self._cage = cage
         self._system_tasks = system_tasks
         self._workflow_tasks = workflow_tasks
         self._secret = secret
+        self._tracing = tracing
         self.types = system_tasks.types | workflow_tasks.types
 
     async def run(self, task: SystemTask) -> SystemTaskResult:
         runner = self._workflow_tasks if task.task_type in self._workflow_tasks.types else self._system_tasks
-        return await runner.run(task)
+        if self._tracing is None:
+            return await runner.run(task)
+        with self._tracing.run(task) as results:
+            results.append(await runner.run(task))
+        return results[0]
 
     async def evaluate(self, request: Evaluate) -> Json:
         try:

@@ -89,9 +89,10 @@ class Listener(uvicorn.Server):
 
     def __init__(self, services: Services) -> None:
         settings = services.settings
+        app = build_app(services)
         super().__init__(
             uvicorn.Config(
-                build_app(services),
+                app if services.tracing is None else services.tracing.traced(app),
                 loop="none",
                 http="httptools",
                 ws="none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 from tenuto.cage.cage import Cage
@@ -23,6 +24,7 @@ from tenuto.server.polled_tasks import PolledTasks
 from tenuto.server.scheduler import Scheduler
 from tenuto.server.settings import Settings, system_task_settings
 from tenuto.server.status_listener import StatusListener
+from tenuto.server.tracing_setup import tracing_for
 from tenuto.server.webhook_deliveries import Deliveries
 from tenuto.server.workflow_tasks import WorkflowTasks
 from tenuto.store.protocol import Store
@@ -39,6 +41,7 @@ class Services:
         self.gateway = gateway
         self.settings = settings
         self.metrics = Metrics()
+        self.tracing = tracing_for(settings, os.environ)
         self.stopping = asyncio.Event()
         self.bodies = Bodies(settings.body_limit)
         self.configuration = Configuration(gateway.store, gateway.clock, settings)
@@ -123,6 +126,8 @@ class Services:
     def _observe(self) -> None:
         executions = ExecutionMetrics()
         self.engine.observers += [executions, ExecutionLog()]
+        if self.tracing is not None:
+            self.engine.observers.append(self.tracing)
         self.metrics.registry.register(executions)
         self.metrics.registry.register(Gauges(self))
 
@@ -132,7 +137,8 @@ class Services:
         catalog.environment = self.configuration.environment.lookup
         catalog.schema = self._schema
         catalog.rate_limit = self.configuration.tags.rate_limit
-        host = ServerGraphHost(self.cage, self.system_tasks, WorkflowTasks(self), self.configuration.secrets.lookup)
+        secret = self.configuration.secrets.lookup
+        host = ServerGraphHost(self.cage, self.system_tasks, WorkflowTasks(self), secret, self.tracing)
         self.engine.serve_graphs(host, self.settings.cached_workflows)
 
     def _schema(self, name: str, version: int) -> Json:
@@ -145,6 +151,8 @@ class Services:
         await self.gateway.release()
         await self.system_tasks.aclose()
         await self.cage.__aexit__(None, None, None)
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
     def release_pollers(self) -> None:
         """Answer all polls that wait, now."""
