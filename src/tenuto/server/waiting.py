@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from msgspec import Struct
 
 from tenuto.graph.execution import GraphExecution
-from tenuto.graph.views import shown_tasks, workflow_view
+from tenuto.graph.views import workflow_view
 from tenuto.model.graph import Task
 from tenuto.model.json_values import Json
 from tenuto.server.graph_calls import look
@@ -38,6 +38,7 @@ class Seen(Struct, frozen=True):
     """What one look at an execution shows."""
 
     workflow: dict[str, Json]
+    """Its view, which takes time to make; empty while the wait goes on."""
     closed: bool
     reached: str
     """The id of the first task that ends the wait."""
@@ -45,12 +46,13 @@ class Seen(Struct, frozen=True):
     """Sub-workflows that run."""
 
 
-def see(graph: GraphExecution, references: Collection[str]) -> Seen:
-    """Look at an execution: is it where somebody waits for it to be?"""
-    tasks = shown_tasks(graph)
+def see(graph: GraphExecution, references: Collection[str], *, whole: bool = False) -> Seen:
+    """Look at an execution: is it where somebody waits for it to be? `whole`: show it even if it isn't."""
+    tasks = graph.state.tasks.values()
     reached = next((task.task_id for task in tasks if _is_reached(task, references)), "")
     children = [task.sub_workflow_id for task in tasks if task.sub_workflow_id and task.status == "IN_PROGRESS"]
-    return Seen(workflow_view(graph), graph.state.closed, reached, children)
+    view = workflow_view(graph) if whole or reached or graph.state.closed else {}
+    return Seen(view, graph.state.closed, reached, children)
 
 
 def _is_reached(task: Task, references: Collection[str]) -> bool:
@@ -78,6 +80,8 @@ async def wait(
             blocking = None if seen.closed else await _blocking(services, seen, references, DEPTH)
             left = deadline - asyncio.get_running_loop().time()
             if seen.closed or blocking is not None or left <= 0 or services.stopping.is_set():
+                if not seen.workflow:
+                    seen = await look(services, workflow_id, lambda graph: see(graph, references, whole=True))
                 return seen, blocking, not seen.closed and blocking is None
             try:
                 async with asyncio.timeout(min(left, AGAIN) if seen.children else left):
