@@ -1,7 +1,7 @@
 """Workers as a user of the published Python client writes them, in a process of their own.
 
-Usage: python python_workers.py FOLDER NAME... ; the names are those of the workers that are to run. Events go to
-FOLDER/events.jsonl, metrics to FOLDER/[canonical/]metrics.log. SIGTERM ends it."""
+Usage: python python_workers.py FOLDER NAME... ; the names are those of the workers that are to run, and `metrics`.
+Events go to FOLDER/events.jsonl, metrics to FOLDER/[canonical/]metrics.log. SIGTERM ends it."""
 
 import asyncio
 import json
@@ -163,7 +163,7 @@ def main(folder: str, *names: str) -> None:
     with TaskHandler(
         workers=workers,
         configuration=Configuration(),
-        metrics_settings=MetricsSettings(directory=folder, update_interval=0.2),
+        metrics_settings=MetricsSettings(directory=folder, update_interval=1) if "metrics" in names else None,
         scan_for_annotated_workers=False,
         event_listeners=[Witness(f"{folder}/events.jsonl")],
     ) as handler:

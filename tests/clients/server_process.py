@@ -78,5 +78,5 @@ def until(
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, why()
-        time.sleep(0.02)
+        time.sleep(0.05)
     return value

@@ -68,11 +68,7 @@ def running_workers(server: ServerProcess, folder: Path, *names: str, **environm
 def workers(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     """All workers, each in a thread, by HTTP/1.1."""
     folder = tmp_path_factory.mktemp("workers")
-    settings = {
-        "CONDUCTOR_WORKER_ISOLATION": "thread",
-        "CONDUCTOR_HTTP2_ENABLED": "false",
-        "CONDUCTOR_WORKER_ALL_POLL_TIMEOUT": "2000",  # an idle worker then costs little
-    }
+    settings = {"CONDUCTOR_WORKER_ISOLATION": "thread", "CONDUCTOR_HTTP2_ENABLED": "false"}
     with running_workers(server, folder, *IN_THREADS, **settings) as running:
         yield running
 
@@ -214,7 +210,7 @@ def test_workers_in_processes_as_they_come(
     server: ServerProcess, clients: OrkesClients, unique: str, tmp_path: Path
 ) -> None:
     settings = {"CONDUCTOR_WORKER_ALL_DOMAIN": unique, "WORKER_CANONICAL_METRICS": "true"}
-    with running_workers(server, tmp_path, "double", "shout", **settings) as workers:
+    with running_workers(server, tmp_path, "double", "shout", "metrics", **settings) as workers:
         tasks = task("double", inputs={"number": 4}), task("shout", inputs={"text": "a"})
         execution = run(clients, unique, *tasks, task_to_domain={"*": unique})
         assert outputs(execution) == [{"result": 8}, {"text": "A"}]

@@ -63,7 +63,7 @@ class DoWhile(Kind):
         items = task.memory.get("items")
         if items is not None and inside[-1] >= len(items):
             decision.end(task, "COMPLETED")
-        elif node.loop_condition:
+        elif node.loop_condition and not _only_lists(node):
             value = (
                 decision.value(node.input_parameters, task)
                 | finished
