@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from time import perf_counter
 from typing import TypeVar
 
 from tenuto.engine import requests, upkeep
@@ -51,6 +53,9 @@ logger = logging.getLogger("tenuto.engine")
 
 #: Seconds that the last commits of a stopping engine may take.
 LAST_WRITES = 10.0
+#: Seconds after which graphs that want to decide wait for the next commit: executions that start others without an end
+#: must not keep everybody else from being served.
+TURN = 0.05
 
 T = TypeVar("T")
 
@@ -81,6 +86,8 @@ class Engine:
         self.ready: dict[Resident, None] = {}
         self._flush_planned = False
         self._later: list[Resident] = []
+        self._outgoing: deque[msg.Message] = deque()
+        self._sending = False
         self._asking: set[asyncio.Future[msg.Answer]] = set()
         self._served = False
         self._stopped = False
@@ -301,7 +308,19 @@ class Engine:
         self.send(msg.Message(ev.ExecutionRef(asker.workflow_id, asker.run_id), news))
 
     def send(self, message: msg.Message) -> None:
-        """Deliver within this batch if the target is at hand, else through the inbox."""
+        """Deliver within this batch if the target is at hand, else through the inbox. A message that is sent because
+        another one arrives is delivered after that one has been dealt with: chains of executions are long."""
+        self._outgoing.append(message)
+        if self._sending:
+            return
+        self._sending = True
+        try:
+            while self._outgoing:
+                self._deliver(self._outgoing.popleft())
+        finally:
+            self._sending = False
+
+    def _deliver(self, message: msg.Message) -> None:
         workflow_id = message.target.workflow_id
         resident = self.residents.get(workflow_id)
         body = message.body
@@ -346,6 +365,7 @@ class Engine:
     def forget_touched(self) -> None:
         """The engine starts over from what the store knows."""
         self.ready.clear()
+        self._outgoing.clear()
         self._later.clear()
 
     def settle(self, resident: Resident) -> None:
@@ -374,10 +394,14 @@ class Engine:
 
     def _decide(self) -> None:
         """Let every execution to which something happened decide, and put what came of it into the batch."""
+        until = perf_counter() + TURN
         while self.ready:
             resident = next(iter(self.ready))
             del self.ready[resident]
-            self._advance(resident)
+            if resident.graph is not None and perf_counter() > until:
+                self.graphs.postpone(resident, resident.graph)
+            else:
+                self._advance(resident)
 
     def _advance(self, resident: Resident) -> None:
         execution = resident.execution

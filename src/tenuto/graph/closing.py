@@ -93,6 +93,9 @@ def _result(decision: Decision, task: Task | None, output: dict[str, Json] | Non
         output = _output(decision, task) if output is None else output
     except ExpressionError as error:
         return {}, f"the outputParameters can't be evaluated: {error}"
+    problem = decision.weight_problem("the output of the workflow", output)
+    if problem:
+        return {}, problem
     if not definition.enforce_schema or definition.output_schema is None:
         return output, ""
     problem = schemas.problem(definition.output_schema, output, decision.context.definitions)

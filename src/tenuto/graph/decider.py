@@ -24,9 +24,10 @@ from tenuto.model.json_values import Json
 
 #: These wait for other tasks of the execution.
 WAITING_KINDS = frozenset(("JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"))
-#: Rounds of one decision. A workflow that needs more has a loop that never waits; it goes on after the next commit, so
-#: that others have their turn.
-ROUNDS = 500
+#: What one decision may do: so many steps that change something, and so many bytes that it adds. A workflow that needs
+#: more goes on after the next commit, so that others have their turn.
+STEPS = 1_000
+GROWTH = 2 * 1024 * 1024
 
 
 class Evaluated(Struct, frozen=True):
@@ -41,6 +42,7 @@ def decide(execution: GraphExecution, context: Context) -> None:
     """Do all that can be done now."""
     decision = Decision(execution, context)
     state = execution.state
+    execution.unfinished = False
     if state.closed or timeouts.check_workflow(decision) or state.status == "PAUSED" or state.queued:
         return
     if all(task.seq == 0 for task in state.tasks.values()):
@@ -52,20 +54,29 @@ def decide(execution: GraphExecution, context: Context) -> None:
 
 def _rounds(decision: Decision) -> bool:
     """Go on until nothing changes any more. False if that would take too long for now."""
-    return any(not _round(decision) and not _unblock(decision) for _ in range(ROUNDS))
+    execution, steps = decision.execution, STEPS
+    while steps > 0 and execution.growth < GROWTH:
+        done = _round(decision, steps)
+        if not done and not _unblock(decision):
+            return True
+        steps -= max(1, done)
+    return False
 
 
-def _round(decision: Decision) -> bool:
-    """Look at every open task once. False if nothing came of it."""
-    before, quiet_until = decision.execution.version, decision.execution.quiet_until
-    for task in list(decision.state.open.values()):
-        if decision.state.closed:
-            return False
+def _round(decision: Decision, steps: int) -> int:
+    """Look at every open task once, until `steps` have changed something or much was added. Returns how many did."""
+    execution, state = decision.execution, decision.state
+    quiet_until, done = execution.quiet_until, 0
+    for task in list(state.open.values()):
         if quiet_until.get(task.number, 0) > decision.now:
             continue
-        if task.number in decision.state.open:
+        if state.closed or done >= steps or (done and execution.growth >= GROWTH):
+            break
+        if task.number in state.open:
+            before = execution.version
             _step(decision, task)
-    return decision.execution.version != before
+            done += execution.version != before
+    return done
 
 
 def _unblock(decision: Decision) -> bool:
@@ -105,10 +116,14 @@ def _step(decision: Decision, task: Task) -> None:
             else:
                 kind.advance(decision, task)
         except ExpressionError as error:
-            decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=f"an expression of {task.reference}: {error}")
+            _fail(decision, task, error)
     if not task.open and not task.executed and not decision.state.closed:
         _settle(decision, task)
     _note_quiet(decision, task)
+
+
+def _fail(decision: Decision, task: Task, error: ExpressionError) -> None:
+    decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=f"an expression of {task.reference}: {error}")
 
 
 def _note_quiet(decision: Decision, task: Task) -> None:
@@ -133,4 +148,8 @@ def evaluated(execution: GraphExecution, context: Context, number: int, result: 
     task = execution.state.tasks.get(number)
     if task is None or not task.open or execution.state.closed:
         return
-    kinds.of(task).evaluated(Decision(execution, context), task, result.value, result.error, result.fatal)
+    decision = Decision(execution, context)
+    try:
+        kinds.of(task).evaluated(decision, task, result.value, result.error, result.fatal)
+    except ExpressionError as error:
+        _fail(decision, task, error)

@@ -14,6 +14,7 @@ from tenuto.graph.plan import plan_of
 from tenuto.graph.roots import Roots
 from tenuto.graph.state import GraphState
 from tenuto.graph.templates import ExpressionError
+from tenuto.graph.weight import COMMIT, TooLarge, weigh
 from tenuto.model.events import ExecutionRef
 from tenuto.model.graph import Task, TaskStatus
 from tenuto.model.json_values import Json
@@ -108,7 +109,10 @@ class Decision:
         that its definition allows, the task has failed already."""
         try:
             task.input = kinds.of(task).make_input(self, node, task, old)
-            problem = self._input_problem(task, node)
+            problem = self.weight_problem(f"the input of {task.reference}", task.input)
+            if problem:
+                task.input = {}
+            problem = problem or self._input_problem(task, node)
         except ExpressionError as error:
             problem = f"the input of {task.reference}: {error}"
         if problem:
@@ -121,6 +125,16 @@ class Decision:
             return ""
         problem = schemas.problem(definition.input_schema, task.input, self.context.definitions)
         return problem and f"the input of {task.reference} is not what its inputSchema allows: {problem}"
+
+    def weight_problem(self, what: str, value: Json) -> str:
+        """Why a value can't be kept; empty if it can. What is kept between two commits is limited, too."""
+        try:
+            self.execution.growth += weigh(value)
+        except TooLarge as error:
+            return f"{what} {error}"
+        if self.execution.growth > COMMIT:
+            return f"{what} is one too much: the execution would grow by more than {COMMIT:,} bytes at one go"
+        return ""
 
     def record(self, task: Task) -> None:
         self.execution.schedule(task)
@@ -185,7 +199,10 @@ class Decision:
     def evaluate(
         self, task: Task, script: str, value: Json, *, language: str = "javascript", body: bool = False
     ) -> None:
-        """Have a script run for the task; its kind's `evaluated` gets the result."""
+        """Have a script run for the task; its kind's `evaluated` gets the result. Raises ExpressionError."""
+        problem = self.weight_problem(f"what the script of {task.reference} is given", value)
+        if problem:
+            raise ExpressionError(problem)
         if task.number not in self.execution.evaluating:
             self.execution.evaluating.add(task.number)
             effect = Evaluate(task.number, "jq" if language == "jq" else "javascript", script, value, body)
@@ -206,7 +223,11 @@ class Decision:
         """The task is over. What follows from that is decided in the same decision."""
         if output is not None:
             changes["output"] = output
-        problem = self._output_problem(task, output or {}) if status == "COMPLETED" else ""
+        problem = self.weight_problem(f"the output of {task.reference}", output) if output else ""
+        if problem:
+            changes["output"] = {}
+        elif status == "COMPLETED":
+            problem = self._output_problem(task, output or {})
         if problem:
             status, reason = "FAILED_WITH_TERMINAL_ERROR", problem
         if reason:

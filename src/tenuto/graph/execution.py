@@ -32,6 +32,7 @@ class GraphExecution:
         "changed_tasks",
         "effects",
         "evaluating",
+        "growth",
         "hidden_tasks",
         "history_size",
         "now",
@@ -51,6 +52,8 @@ class GraphExecution:
         self.history_size = 0
         #: Goes up with every change; tells whether a decision got any further.
         self.version = 0
+        #: About how many bytes were added since the events were last taken.
+        self.growth = 0
         #: The time of the decision that is being made.
         self.now = 0
         #: Tasks whose search entries are out of date; task ids that are no longer shown.
@@ -149,6 +152,7 @@ class GraphExecution:
         events, self.unwritten = self.unwritten, []
         self._hot.clear()
         self._scheduled.clear()
+        self.growth = 0
         return events
 
     def take_effects(self) -> list[Effect]:

@@ -74,6 +74,8 @@ def _schedule(decision: Decision, task: Task, event: str, change: StateChangeEve
     payload: dict[str, Json] = {}
     try:
         payload = decision.value(change.payload, task)
+        weight = decision.weight_problem(f"the payload of {event}", payload)
+        payload, problem = ({}, weight) if weight else (payload, problem)
     except ExpressionError as error:
         problem = f"the payload of {event}: {error}"
     kind = kinds.WORKER if problem else None

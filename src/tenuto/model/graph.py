@@ -120,6 +120,8 @@ class GraphStarted(Event, tag=101):
     parent_task_id: str = ""
     queued: bool = False
     """It waits for one of the places that `rateLimitConfig` allows."""
+    depth: int = 0
+    """How many executions it is inside of, as a sub-workflow of a sub-workflow ..."""
 
 
 class GraphTaskScheduled(Event, tag=102):
@@ -127,8 +129,8 @@ class GraphTaskScheduled(Event, tag=102):
 
 
 class GraphTaskChanged(Event, tag=103):
-    """Fields of a task have new values: `field+` adds entries to an object, `field-` takes entries away. `cause` says in
-    a word what happened."""
+    """Fields of a task have new values: `field+` adds entries to an object, `field-` takes entries away. `cause` says
+    in a word what happened."""
 
     number: int
     cause: str

@@ -26,6 +26,8 @@ class GraphStart(Struct, array_like=True, gc=False, tag_field="kind", tag="graph
     existing_is_fine: bool = False
     parent: ParentRef | None = None
     parent_task_id: str = ""
+    depth: int = 0
+    """How many executions it is inside of."""
 
 
 class TaskUpdate(Struct, array_like=True, gc=False, tag_field="kind", tag="task_update"):

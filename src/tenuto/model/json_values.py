@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 #: Whatever JSON can hold: None, bool, int, float, str, list and dict.
 Json: TypeAlias = Any
+
+#: How many objects and lists may be inside each other.
+DEPTH: Final = 200
 
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()

@@ -54,6 +54,10 @@ class DoWhile(Kind):
             other = state.by_reference.get(with_scope(base, inside))
             if other is not None:
                 finished[base] = other.output
+        problem = decision.weight_problem(f"the output of an iteration of {task.reference}", finished)
+        if problem:
+            decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=problem)
+            return
         if task.output.get(str(inside[-1])) != finished:
             changes: dict[str, Json] = {"output+": {str(inside[-1]): finished}}
             dropped = _drop(decision, task, inside[-1])

@@ -17,6 +17,10 @@ LIMIT = 256 * 1024
 
 class SetVariable(Kind):
     def begin(self, decision: Decision, task: Task) -> None:
+        problem = decision.weight_problem("the workflow's variables", decision.state.variables | task.input)
+        if problem:
+            decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=problem)
+            return
         size = len(encode_json(decision.state.variables | task.input))
         if size > LIMIT:
             reason = f"the workflow's variables would take {size:,} bytes; the limit is {LIMIT:,}. None was changed"

@@ -28,6 +28,9 @@ from tenuto.model.json_values import Json
 if TYPE_CHECKING:
     from tenuto.graph.decision import Decision
 
+#: How many sub-workflows may be inside each other.
+NESTING = 100
+
 STATUSES: dict[str, TaskStatus] = {
     "COMPLETED": "COMPLETED",
     "FAILED": "FAILED",
@@ -96,6 +99,8 @@ class SubWorkflow(Kind):
     def _start_message(self, decision: Decision, task: Task) -> tuple[str, GraphStart | msg.Start]:
         """The id of the child, and what starts it. Raises BadStart, DefinitionError, NotThere."""
         given, execution, started = task.input, decision.execution, decision.state.started
+        if started.depth >= NESTING:
+            raise BadStart(f"there are {NESTING} sub-workflows inside each other already; do they start themselves?")
         name, version = text_of(given["subWorkflowName"]), version_of(given["subWorkflowVersion"])
         input = given["workflowInput"]
         definitions = decision.context.definitions
@@ -134,6 +139,7 @@ class SubWorkflow(Kind):
             existing_is_fine=bool(key) and strategy_of(given["idempotencyStrategy"]) == "RETURN_EXISTING",
             parent=parent,
             parent_task_id=task.task_id,
+            depth=started.depth + 1,
         )
 
     def child_not_started(self, decision: Decision, task: Task, cause: str, existing_closed: bool) -> None:

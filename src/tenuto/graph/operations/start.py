@@ -33,5 +33,6 @@ def start(execution: GraphExecution, workflow_id: str, request: GraphStart, cont
             request.parent,
             request.parent_task_id,
             queued,
+            request.depth,
         )
     )

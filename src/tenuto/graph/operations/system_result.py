@@ -15,6 +15,10 @@ def take(execution: GraphExecution, context: Context, number: int, result: Syste
     if task is None or not task.open or execution.state.closed:
         return
     decision = Decision(execution, context)
+    problem = decision.weight_problem(f"the output of {task.reference}", result.output)
+    if problem:
+        decision.end(task, "FAILED_WITH_TERMINAL_ERROR", {}, problem)
+        return
     if result.status != "IN_PROGRESS":
         decision.end(task, result.status, result.output, result.reason or "")
         return
