@@ -244,3 +244,21 @@ async def test_a_completed_task_is_not_handed_out_again(conductor: Conductor) ->
     await conductor.run(workflow("gone", simple("vanishes")))
     await conductor.work("vanishes")
     await conductor.poll_nothing("vanishes")
+
+
+async def test_a_poller_that_has_hung_up_takes_no_task_along(conductor: Conductor) -> None:
+    await conductor.register(workflow("late", simple("hung")))
+    host, _, port = str(conductor.client.base_url).removeprefix("http://").partition("/")[0].partition(":")
+    for _ in range(5):
+        _, writer = await asyncio.open_connection(host, int(port))
+        path = "/api/tasks/poll/batch/hung?timeout=900&workerid=gone"
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        await writer.drain()
+        await conductor.get("/tasks/queue/sizes", taskType="hung")  # until it waits
+        writer.close()
+        await writer.wait_closed()
+    id = await conductor.start("late")
+    task = await conductor.poll("hung")
+    assert task["workflowInstanceId"] == id
+    await conductor.complete(task)
+    assert (await conductor.until(id))["status"] == "COMPLETED"

@@ -12,7 +12,7 @@ from tenuto.graph.execution import GraphExecution
 from tenuto.graph.views import task_view, workflow_view
 from tenuto.model.graph import TaskStatus
 from tenuto.model.graph_messages import TaskUpdate, TaskUpdated
-from tenuto.model.json_values import Json
+from tenuto.model.json_values import Json, decode_json
 from tenuto.model.messages import Answer
 from tenuto.server.errors import bad_request, not_found
 from tenuto.server.graph_calls import ask, ask_or_nothing, check, look
@@ -29,8 +29,6 @@ tasks = Family("Tasks", "TASK")
 LONGEST_POLL = 60.0
 #: Tasks that one batch poll may ask for.
 LARGEST_BATCH = 1_000
-#: A poll that waits longer than this is given up when its client hangs up.
-WATCHED = 1.0
 
 UPDATE_STATUSES = ("IN_PROGRESS", "FAILED", "FAILED_WITH_TERMINAL_ERROR", "COMPLETED", "CANCELED")
 
@@ -67,18 +65,26 @@ async def _poll(call: Call, query: PollQuery, count: int) -> list[bytes]:
     timeout = 0.0 if services.stopping.is_set() else min(query.timeout / 1000, LONGEST_POLL)
     queues = services.graphs.queues
     poller = queues.poll(call.path_params["type"], query.domain, query.workerid, count, timeout, services.render_task)
-    if timeout <= WATCHED or poller.future.done():
+    if timeout <= 0 or poller.found:
         return await poller.future
     await call.body()
     gone = asyncio.create_task(call.until_gone())
     try:
         await asyncio.wait((poller.future, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not poller.future.done():
-            queues.leave(poller)
-            return []
-        return poller.future.result()
+        if not gone.done():
+            return poller.future.result()
     finally:
         gone.cancel()
+    queues.leave(poller)
+    await _give_back(call, poller.found)
+    return []
+
+
+async def _give_back(call: Call, tasks: list[bytes]) -> None:
+    """Whoever waited for these tasks has hung up: let others have them."""
+    for task in map(decode_json, tasks):
+        update = TaskUpdate("IN_PROGRESS", task_id=task["taskId"], merge_output=True)
+        await ask(call.services, task["workflowInstanceId"], update)
 
 
 @tasks.post("/tasks", body=TaskResult, answer=Text)
