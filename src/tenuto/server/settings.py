@@ -7,8 +7,10 @@ separated by commas in the environment, and what is empty there is not set.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -191,5 +193,17 @@ def _settings(values: Mapping[str, Any], source: str) -> Settings:
         settings = msgspec.convert(values, Settings, strict=False)
         AddressRules(settings.http.allow, settings.http.deny)
     except (msgspec.ValidationError, ValueError) as error:
-        raise SettingsError(f"{source}: {error}") from None
+        raise SettingsError(f"{source}: {_explained(str(error))}") from None
     return settings
+
+
+def _explained(error: str) -> str:
+    """What msgspec says, in the words of settings, and with what would be right."""
+    unknown = re.search(r"unknown field `(\w+)`(?: - at `\$\.(\w+)`)?", error)
+    if unknown is not None:
+        name = f"{unknown[2]}.{unknown[1]}" if unknown[2] else unknown[1]
+        near = get_close_matches(name, [known for known, _ in _names()], n=1)
+        return f"there is no setting {name}" + (f"; is {near[0]} meant?" if near else "")
+    wrong = re.search(r"Invalid enum value .* - at `\$\.([\w.]+)`", error)
+    hint = dict(_names()).get(wrong[1]) if wrong is not None else None
+    return f"{error}; one of {', '.join(get_args(hint))} is expected" if hint is not None else error
