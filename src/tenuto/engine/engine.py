@@ -55,7 +55,7 @@ logger = logging.getLogger("tenuto.engine")
 LAST_WRITES = 10.0
 #: Seconds after which graphs that want to decide wait for the next commit: executions that start others without an end
 #: must not keep everybody else from being served.
-TURN = 0.05
+TURN = 0.02
 
 T = TypeVar("T")
 
@@ -84,6 +84,9 @@ class Engine:
         self._retention = retention
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready: dict[Resident, None] = {}
+        #: Graphs that have something to decide, for which the last turn had no time left. It is recorded.
+        self.postponed: dict[Resident, None] = {}
+        self._postponed_next = False
         self._flush_planned = False
         self._later: list[Resident] = []
         self._outgoing: deque[msg.Message] = deque()
@@ -365,6 +368,7 @@ class Engine:
     def forget_touched(self) -> None:
         """The engine starts over from what the store knows."""
         self.ready.clear()
+        self.postponed.clear()
         self._outgoing.clear()
         self._later.clear()
 
@@ -395,13 +399,26 @@ class Engine:
     def _decide(self) -> None:
         """Let every execution to which something happened decide, and put what came of it into the batch."""
         until = perf_counter() + TURN
-        while self.ready:
-            resident = next(iter(self.ready))
-            del self.ready[resident]
+        while (resident := self._next_to_decide(until)) is not None:
             if resident.graph is not None and perf_counter() > until:
-                self.graphs.postpone(resident, resident.graph)
+                self.graphs.record(resident, resident.graph)
+                self.postponed[resident] = None
             else:
                 self._advance(resident)
+        if self.postponed:
+            self.batch.effects.append(self.plan_flush)
+
+    def _next_to_decide(self, until: float) -> Resident | None:
+        """Those that were postponed and those of this turn alternate; when the time is up, the first have to wait."""
+        waiting = self.ready
+        if self.postponed and perf_counter() < until and (self._postponed_next or not self.ready):
+            waiting = self.postponed
+        if not waiting:
+            return None
+        self._postponed_next = waiting is self.ready
+        resident = next(iter(waiting))
+        del waiting[resident]
+        return resident
 
     def _advance(self, resident: Resident) -> None:
         execution = resident.execution

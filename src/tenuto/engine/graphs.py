@@ -96,17 +96,6 @@ class Graphs:
             self._check_size(resident, graph)
         self.record(resident, graph)
 
-    def postpone(self, resident: Resident, graph: GraphExecution) -> None:
-        """Record what happened to the execution; it decides after the commit."""
-        self.record(resident, graph)
-        self.engine.batch.effects.append(
-            partial(self.engine.residents.visit, resident.row.workflow_id, self._decide_later)
-        )
-
-    def _decide_later(self, resident: Resident | None) -> None:
-        if resident is not None and resident.graph is not None:
-            self.engine.touch(resident)
-
     def record(self, resident: Resident, graph: GraphExecution) -> None:
         """Put what happened to the execution into the batch; there is nothing to decide about it."""
         graph_rows.update_row(self, resident, graph)

@@ -25,6 +25,7 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`")
 DEPTH = 100
 
 Seconds = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
 class DefinitionError(Exception):
@@ -80,7 +81,7 @@ class TaskDef(Auditable, kw_only=True, rename="camel", omit_defaults=True):
     name: str = ""
     """May be missing only where it stands inside of a workflow's task."""
     description: str | None = None
-    retry_count: Annotated[int, Meta(ge=0)] = 3
+    retry_count: Count = 3
     timeout_seconds: Seconds = 0
     timeout_policy: Literal["RETRY", "TIME_OUT_WF", "ALERT_ONLY"] = "TIME_OUT_WF"
     retry_logic: Literal["FIXED", "EXPONENTIAL_BACKOFF", "LINEAR_BACKOFF"] = "FIXED"
@@ -88,11 +89,11 @@ class TaskDef(Auditable, kw_only=True, rename="camel", omit_defaults=True):
     response_timeout_seconds: Seconds = 3600
     poll_timeout_seconds: Seconds | None = None
     total_timeout_seconds: Seconds = 0
-    backoff_scale_factor: Annotated[int, Meta(ge=1)] = 1
+    backoff_scale_factor: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 1
     max_retry_delay_seconds: Seconds = 0
-    backoff_jitter_ms: Annotated[int, Meta(ge=0)] = 0
-    concurrent_exec_limit: Annotated[int, Meta(ge=0)] | None = None
-    rate_limit_per_frequency: Annotated[int, Meta(ge=0)] | None = None
+    backoff_jitter_ms: Count = 0
+    concurrent_exec_limit: Count | None = None
+    rate_limit_per_frequency: Count | None = None
     rate_limit_frequency_in_seconds: Seconds | None = None
     input_template: dict[str, Json] = {}
     input_keys: list[str] = []
@@ -131,7 +132,7 @@ class WorkflowTask(Struct, kw_only=True, rename="camel", omit_defaults=True):
     optional: bool = False
     permissive: bool = False
     async_complete: bool = False
-    retry_count: Annotated[int, Meta(ge=0)] | None = None
+    retry_count: Count | None = None
     task_definition: TaskDef | None = None
     rate_limited: bool | None = None
     metadata: dict[str, Json] = {}

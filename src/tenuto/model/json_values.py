@@ -28,6 +28,18 @@ def decode_json(data: bytes) -> Json:
     return _storable(value) if _LONG_NUMBER.search(data) else value
 
 
+def decode_bounded(data: bytes) -> Json:
+    """As `decode_json`, but raises msgspec.DecodeError also if the value is nested deeper than `DEPTH`."""
+    problem = f"it is nested more than {DEPTH} deep"
+    try:
+        value = decode_json(data)
+    except RecursionError:
+        raise msgspec.DecodeError(problem) from None
+    if data.count(b"[") + data.count(b"{") > DEPTH and is_nested_deeper(value, DEPTH):
+        raise msgspec.DecodeError(problem)
+    return value
+
+
 def encode_json(value: Json) -> bytes:
     """`value` as compact JSON."""
     return _encoder.encode(value)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
-from tenuto.model.json_values import decode_json
+from tenuto.model.json_values import decode_bounded
 from tenuto.model.lenient import convert_leniently
 from tenuto.server.errors import ApiError, bad_request, fault
 
@@ -24,8 +24,8 @@ def decoded(content: bytes, kind: type[T]) -> T:
     if not content.strip():
         raise bad_request("the request needs a body")
     try:
-        value = decode_json(content)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        value = decode_bounded(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"the body is not valid JSON: {error}") from None
     return converted(value, kind)
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from tenuto.model.json_values import decode_json, encode_json
+from tenuto.model.json_values import decode_bounded, encode_json
 from tenuto.server.decoding import decoded, query_struct
 from tenuto.server.errors import ApiError, bad_request
 
@@ -57,8 +57,8 @@ class Call(Request):
         if not content.strip():
             return None
         try:
-            return decode_json(content)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            return decode_bounded(content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise bad_request(f"the body is not valid JSON: {error}") from None
 
     async def decode(self, kind: type[T]) -> T:

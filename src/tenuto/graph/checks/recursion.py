@@ -64,7 +64,7 @@ def _child(site: Site, target: WorkflowDef, find: Find) -> WorkflowDef | None:
         return None
     version = given.version
     if isinstance(version, str):
-        if version and not version.isdigit():
+        if version and not (version.isdecimal() and len(version) < 20):
             return None
         version = int(version) if version else None
     if given.name == target.name:

@@ -25,7 +25,9 @@ class DoWhile(Kind):
     def begin(self, decision: Decision, task: Task) -> None:
         node = decision.execution.node(task)
         items = _items(decision, node, task)
-        if items is not None and not isinstance(items, list):
+        if not node.loop_over:
+            decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=f"{task.reference} has no tasks in loopOver")
+        elif items is not None and not isinstance(items, list):
             reason = f"the items of {task.reference} must be a list, not {type(items).__name__}"
             decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=reason)
         elif items == []:

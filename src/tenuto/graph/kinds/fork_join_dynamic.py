@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenuto.graph import kinds
+from tenuto.graph.checks.names import check_name
 from tenuto.graph.definitions import (
     DefinitionError,
     SubWorkflowParams,
@@ -15,6 +16,7 @@ from tenuto.graph.definitions import (
 )
 from tenuto.graph.kinds.kind import Kind
 from tenuto.graph.naming import with_scope
+from tenuto.graph.plan import inner_lists
 from tenuto.graph.templates import escaped
 from tenuto.model.graph import Task
 from tenuto.model.json_values import Json
@@ -78,10 +80,23 @@ class ForkJoinDynamic(Kind):
                 raise BadFork(f"branch {len(seen)} ({branch.name or 'without a name'}) has no taskReferenceName")
             if name in seen or name in decision.state.plan.places:
                 raise BadFork(f"the reference name {name!r} is used twice")
+            _check_texts(branch)
             seen.add(name)
         join = decision.state.plan.after(task.base)
         if join is None or join.type != "JOIN":
             raise BadFork("it is not followed by a JOIN")
+
+
+def _check_texts(node: WorkflowTask) -> None:
+    """Names come from data here. Raises BadFork if one of this task, or of one inside of it, can't be one."""
+    name = node.task_reference_name
+    for problem in check_name(name, "taskReferenceName"):
+        raise BadFork(f"{problem.message} ({name[:60]!r})")
+    if not node.type.strip():
+        raise BadFork(f"the type of {name} is empty; leave it out, or write SIMPLE")
+    for inner in inner_lists(node):
+        for each in inner:
+            _check_texts(each)
 
 
 def _schedule_branch(decision: Decision, branch: WorkflowTask, given: dict[str, Json], fork: Task) -> None:

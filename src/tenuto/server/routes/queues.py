@@ -142,7 +142,7 @@ class InProgressQuery(Struct, rename="camel"):
 async def in_progress(call: Call) -> Response:
     """The tasks of a type that are out with workers, oldest first; `startKey` is how many to pass over."""
     query = call.query(InProgressQuery)
-    if query.start_key and not (query.start_key.isascii() and query.start_key.isdigit()):
+    if query.start_key and not (query.start_key.isascii() and query.start_key.isdigit() and len(query.start_key) < 19):
         raise bad_request("startKey must be a number")
     start = int(query.start_key or 0)
     found = await pending_tasks.find(call.services, call.path_params["type"], ("IN_PROGRESS",), start, query.count)
