@@ -81,7 +81,8 @@ async def test_a_schedule_starts_its_workflow(timed: Conductor) -> None:
 async def test_only_the_next_moment_is_made_up_for(timed: Conductor) -> None:
     await timed.register(TARGET)
     await timed.post("/scheduler/schedules", schedule())
-    await timed.advance(10 * 60 + 30)
+    assert timed.clock is not None
+    timed.clock.advance(10 * 60 + 30)  # at once: the process was held up
     await next_run(timed, T0 + 11 * MINUTE)
     [execution] = await executions(timed, 1)
     assert execution["scheduledTime"] == T0 + MINUTE

@@ -53,6 +53,8 @@ class Join(Kind):
         if not branches or (not script and len(ended) == len(branches)):
             self._complete(decision, task, ended)
         elif script and ended and task.memory.get("ended") != len(ended):
+            if task.number in decision.execution.evaluating:
+                return  # it is asked again when it has answered
             decision.execution.change_task(task, "asked", memory={"ended": len(ended)})
             self._ask(decision, task, ended, script)
 
