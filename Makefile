@@ -28,7 +28,7 @@ demo: $(STAMP) ## Run the demo.
 	@$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## Run all tests in parallel; narrow them with ARGS="tests/unit -k name".
-	@$(BIN)/pytest -n auto -q -ra $(ARGS)
+	@$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))') -q -ra $(ARGS)
 
 check: $(STAMP) ## Check format, lint, types, directions of imports and the lock; changes nothing.
 	$(BIN)/ruff format --check .
