@@ -53,9 +53,9 @@ logger = logging.getLogger("tenuto.engine")
 
 #: Seconds that the last commits of a stopping engine may take.
 LAST_WRITES = 10.0
-#: Seconds after which graphs that want to decide wait for the next commit: executions that start others without an end
-#: must not keep everybody else from being served.
+#: Seconds of one turn, and executions in one batch, after which offspring has to wait.
 TURN = 0.02
+FULL = 400
 
 T = TypeVar("T")
 
@@ -84,9 +84,10 @@ class Engine:
         self._retention = retention
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready: dict[Resident, None] = {}
-        #: Graphs that have something to decide, for which the last turn had no time left. It is recorded.
-        self.postponed: dict[Resident, None] = {}
-        self._postponed_next = False
+        #: Graphs that were started by executions and have not decided yet. They wait for a later turn if need be:
+        #: executions that start others without an end must not keep everybody else from being served.
+        self.offspring: dict[Resident, None] = {}
+        self._offspring_next = False
         self._flush_planned = False
         self._later: list[Resident] = []
         self._outgoing: deque[msg.Message] = deque()
@@ -328,9 +329,14 @@ class Engine:
         resident = self.residents.get(workflow_id)
         body = message.body
         fresh = isinstance(body, GraphStart) and not body.idempotency_key
+        fresh |= isinstance(body, msg.Start) and body.request_id == workflow_id  # a graph calls durable code
         if resident is None and fresh and partition_of(workflow_id) in self.epochs:
             # Its id was made for it just now, so there can't be another one of that id.
             self.handle(None, message, FROM_EXECUTION)
+            started = self.residents.get(workflow_id)
+            if started in self.ready:
+                del self.ready[started]
+                self.offspring[started] = None
         elif resident is None or self.inbox.awaits(workflow_id):
             self.inbox.send(message)
             self.plan_flush()
@@ -368,7 +374,7 @@ class Engine:
     def forget_touched(self) -> None:
         """The engine starts over from what the store knows."""
         self.ready.clear()
-        self.postponed.clear()
+        self.offspring.clear()
         self._outgoing.clear()
         self._later.clear()
 
@@ -400,22 +406,22 @@ class Engine:
         """Let every execution to which something happened decide, and put what came of it into the batch."""
         until = perf_counter() + TURN
         while (resident := self._next_to_decide(until)) is not None:
-            if resident.graph is not None and perf_counter() > until:
+            self._advance(resident)
+        for resident in self.offspring:
+            if resident.is_new and resident.graph is not None:
                 self.graphs.record(resident, resident.graph)
-                self.postponed[resident] = None
-            else:
-                self._advance(resident)
-        if self.postponed:
+        if self.offspring:
             self.batch.effects.append(self.plan_flush)
 
     def _next_to_decide(self, until: float) -> Resident | None:
-        """Those that were postponed and those of this turn alternate; when the time is up, the first have to wait."""
+        """Offspring alternates with all others, and waits when the time is up or the batch has become large."""
         waiting = self.ready
-        if self.postponed and perf_counter() < until and (self._postponed_next or not self.ready):
-            waiting = self.postponed
+        there_is_room = perf_counter() < until and len(self.batch.residents) < FULL
+        if self.offspring and there_is_room and (self._offspring_next or not self.ready):
+            waiting = self.offspring
         if not waiting:
             return None
-        self._postponed_next = waiting is self.ready
+        self._offspring_next = waiting is self.ready
         resident = next(iter(waiting))
         del waiting[resident]
         return resident

@@ -24,7 +24,7 @@ class Eviction:
             if self._engine.residents.excess <= 0:
                 return
             execution = resident.execution
-            if not resident.clean or resident in self._engine.ready or resident in self._engine.postponed:
+            if not resident.clean or resident in self._engine.ready or resident in self._engine.offspring:
                 continue
             if resident.graph is not None and resident.graph.evaluating:
                 continue

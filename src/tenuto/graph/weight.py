@@ -22,29 +22,35 @@ class TooLarge(Exception):
 
 
 def weigh(value: Json, room: int = VALUE) -> int:
-    """About how many bytes of JSON a value comes to. It takes no longer than a value of `room` bytes does.
+    """About how many bytes of JSON a value comes to. What it holds several times is looked at once a level.
 
     Raises TooLarge."""
     left = room
-    level = [value]
+    level: dict[int, tuple[Json, int]] = {0: ([value], 1)}
     for _ in range(DEPTH + 1):
-        below: list[Json] = []
-        for item in level:
-            if isinstance(item, str):
-                left -= len(item) + 3
-            elif isinstance(item, dict):
-                left -= len(item) + 2 + sum(map(len, item))
-                if left >= 0:
-                    below += item.values()
-            elif isinstance(item, list):
-                left -= len(item) + 2
-                if left >= 0:
-                    below += item
-            else:
-                left -= _NUMBER
+        below: dict[int, tuple[Json, int]] = {}
+        for holder, times in level.values():
+            left -= times * _own_weight(holder, times, below)
             if left < 0:
                 raise TooLarge(f"comes to more than {room:,} bytes as JSON")
         if not below:
             return room - left
         level = below
     raise TooLarge(f"is nested more than {DEPTH} deep")
+
+
+def _own_weight(holder: Json, times: int, below: dict[int, tuple[Json, int]]) -> int:
+    """The weight of an object or list without the objects and lists in it, which are added to `below`."""
+    own, items = 2 + len(holder), holder
+    if isinstance(holder, dict):
+        own += 3 * len(holder) + sum(map(len, holder))
+        items = holder.values()
+    for item in items:
+        if isinstance(item, str):
+            own += len(item) + 2
+        elif isinstance(item, dict | list):
+            seen = below.get(id(item))
+            below[id(item)] = (item, times if seen is None else times + seen[1])
+        else:
+            own += _NUMBER
+    return own
