@@ -17,6 +17,10 @@ COMMIT: Final = 64 * 1024 * 1024
 _NUMBER = 4
 
 
+#: An object of at most so many entries, each at most so long, is small.
+_FEW, _SHORT = 16, 256
+
+
 class TooLarge(Exception):
     """A value that can't be kept; the message goes on after "it"."""
 
@@ -25,6 +29,8 @@ def weigh(value: Json, room: int = VALUE) -> int:
     """About how many bytes of JSON a value comes to. What it holds several times is looked at once a level.
 
     Raises TooLarge."""
+    if isinstance(value, dict) and len(value) <= _FEW and not any(map(_may_be_large, value.values())):
+        return 2 + len(value) * _SHORT  # most values are small, and seen at once to be so
     left = room
     level: dict[int, tuple[Json, int]] = {0: ([value], 1)}
     for _ in range(DEPTH + 1):
@@ -37,6 +43,12 @@ def weigh(value: Json, room: int = VALUE) -> int:
             return room - left
         level = below
     raise TooLarge(f"is nested more than {DEPTH} deep")
+
+
+def _may_be_large(value: Json) -> bool:
+    if isinstance(value, str):
+        return len(value) > _SHORT
+    return isinstance(value, dict | list)
 
 
 def _own_weight(holder: Json, times: int, below: dict[int, tuple[Json, int]]) -> int:
