@@ -30,7 +30,7 @@ def weigh(value: Json, room: int = VALUE) -> int:
 
     Raises TooLarge."""
     if isinstance(value, dict) and len(value) <= _FEW and not any(map(_may_be_large, value.values())):
-        return 2 + len(value) * _SHORT  # most values are small, and seen at once to be so
+        return _own_weight(value, 1, {})  # most values are small, and seen at once to be so
     left = room
     level: dict[int, tuple[Json, int]] = {0: ([value], 1)}
     for _ in range(DEPTH + 1):
