@@ -305,10 +305,14 @@ async def push_message(call: Call) -> Response:
     return text_response(message_id)
 
 
+#: Since the epoch; nanoseconds of it are a 64-bit number.
+Milliseconds = Annotated[int, Meta(ge=0, le=2**63 // 1_000_000 - 1)]
+
+
 class RunningQuery(Struct, rename="camel"):
-    version: int | None = None
-    start_time: int | None = None
-    end_time: int | None = None
+    version: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    start_time: Milliseconds | None = None
+    end_time: Milliseconds | None = None
 
 
 @workflows.get("/workflow/running/{name}", query=RunningQuery, answer=list[str])
