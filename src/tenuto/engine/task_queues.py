@@ -11,7 +11,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
@@ -25,10 +25,15 @@ from tenuto.model.graph import Task
 if TYPE_CHECKING:
     from tenuto.engine.graphs import Graphs
 
+T = TypeVar("T")
+
 #: Seconds for which a worker counts as polling after its latest poll.
 POLLING = 10.0
 #: Entries of tasks that don't wait any more, that a queue may hold beside as many as wait.
 LEFT_OVER = 1_000
+#: Queues that are kept though nobody uses them, and workers of one queue, and queues, of which the last poll is known.
+IDLE_QUEUES = 10_000
+KNOWN_POLLERS = 10_000
 
 
 class Entry(Struct, order=True, gc=False):
@@ -116,6 +121,7 @@ class TaskQueues:
     def __init__(self, graphs: Graphs) -> None:
         self._graphs = graphs
         self._queues: dict[tuple[str, str], Queue] = {}
+        self._prune_at = IDLE_QUEUES
         #: Where each waiting task is, by its id. An entry that is not the one here is passed over.
         self._waiting: dict[str, Entry] = {}
         #: Who has polled and has no answer yet.
@@ -218,9 +224,12 @@ class TaskQueues:
             poller.future.set_result([])
 
     def _note_poll(self, task_type: str, domain: str, worker_id: str) -> None:
-        workers = self._polls.setdefault((task_type, domain), {})
-        if worker_id not in workers and len(workers) >= 10_000:
-            workers.pop(next(iter(workers)))
+        workers = self._polls.get((task_type, domain))
+        if workers is None:
+            _make_room(self._polls)
+            workers = self._polls[task_type, domain] = {}
+        if worker_id not in workers:
+            _make_room(workers)
         workers[worker_id] = PollData(task_type, domain, worker_id, self._graphs.engine.clock.now())
 
     # -- handing out -------------------------------------------------------------------------------------------------
@@ -328,8 +337,15 @@ class TaskQueues:
     def _queue(self, task_type: str, domain: str, system: bool) -> Queue:
         queue = self._queues.get((task_type, domain))
         if queue is None:
+            if len(self._queues) >= self._prune_at:
+                self._prune()
             queue = self._queues[task_type, domain] = Queue(task_type, domain, system)
         return queue
+
+    def _prune(self) -> None:
+        """Forget the queues that nobody uses: anybody may poll for any name."""
+        self._queues = {key: queue for key, queue in self._queues.items() if queue.entries or queue.pollers}
+        self._prune_at = len(self._queues) + IDLE_QUEUES
 
     def size(self, task_type: str, domain: str = "") -> int:
         """How many tasks wait in a queue."""
@@ -368,3 +384,9 @@ class TaskQueues:
             if any(data.last_poll_time >= since for data in workers.values()):
                 return domain
         return domains[-1] if domains else ""
+
+
+def _make_room(known: dict[T, Any]) -> None:
+    """Forget the oldest entry if there are too many."""
+    if len(known) >= KNOWN_POLLERS:
+        known.pop(next(iter(known)))
