@@ -16,6 +16,7 @@ from tenuto.graph.execution import GraphExecution
 from tenuto.graph.expressions import evaluate
 from tenuto.graph.operations import system_result
 from tenuto.graph.roots import Roots
+from tenuto.graph.templates import ExpressionError
 from tenuto.model.graph import Task
 from tenuto.model.system_tasks import SystemTask, SystemTaskResult
 
@@ -49,7 +50,13 @@ class GraphWork:
         task = None if graph is None else graph.state.tasks.get(number)
         if graph is None or task is None or task.status != "IN_PROGRESS" or task.task_id in self._running:
             return
-        work = self._work(graph.workflow_id, task, system_task(self._graphs, graph, task))
+        try:
+            prepared = system_task(self._graphs, graph, task)
+        except ExpressionError as error:
+            reason = f"the sink of {task.reference}: {error}"
+            self._finished(number, SystemTaskResult("FAILED_WITH_TERMINAL_ERROR", reason=reason), resident)
+            return
+        work = self._work(graph.workflow_id, task, prepared)
         running = asyncio.get_running_loop().create_task(work, name=f"tenuto: {task.task_type} {task.task_id}")
         self._running[task.task_id] = running
         running.add_done_callback(partial(self._done, graph.workflow_id, task.task_id))
@@ -94,6 +101,10 @@ class GraphWork:
             result = decider.Evaluated(await self._graphs.host.evaluate(request))
         except ScriptFailed as error:
             result = decider.Evaluated(error=str(error), fatal=error.fatal)
+        except Exception as error:  # a fault of ours in one script must not stop all executions
+            extra = {"action": "script_broken", "workflow_id": workflow_id}
+            logger.exception("a script could not be run", extra=extra)
+            result = decider.Evaluated(error=f"it could not be run: an unexpected {type(error).__name__}")
         if generation == self._generation:
             self._graphs.engine.residents.visit(workflow_id, partial(self._evaluated, request.number, result))
 

@@ -26,7 +26,7 @@ from tenuto.model.json_values import Json
 WAITING_KINDS = frozenset(("JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"))
 #: What one decision may do: so many steps that change something, and so many bytes that it adds. A workflow that needs
 #: more goes on after the next commit, so that others have their turn.
-STEPS = 1_000
+STEPS = 300
 GROWTH = 2 * 1024 * 1024
 
 

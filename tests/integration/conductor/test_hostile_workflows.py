@@ -75,6 +75,14 @@ async def test_an_output_that_is_too_large(conductor: Conductor) -> None:
     assert "the output of the workflow comes to more than" in await _failure(conductor, id)
 
 
+async def test_a_sink_that_is_too_long(conductor: Conductor) -> None:
+    id = await conductor.run(
+        workflow("sink", node("EVENT", "e", sink="conductor:" + "${workflow.input.x}" * 300)), input={"x": "y" * 20_000}
+    )
+    assert "the sink of e" in await _failure(conductor, id)
+    await _others_go_on(conductor)
+
+
 async def test_a_workflow_that_starts_itself_for_ever(conductor: Conductor) -> None:
     definition = workflow("endless", switch("always", "yes", {"yes": [sub_workflow("again", "endless")]}))
     id = await conductor.run(definition)

@@ -12,7 +12,7 @@ from tenuto.graph.json_path.missing import MISSING
 from tenuto.model.json_values import Json
 
 #: Values that one search may look at.
-VISITS: Final = 300_000
+VISITS: Final = 100_000
 
 
 class TooMuchWork(Exception):
