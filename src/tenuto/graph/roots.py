@@ -79,7 +79,8 @@ def task_root(execution: GraphExecution, task: Task) -> dict[str, Json]:
     """What `${<reference>...}` sees of a task."""
     return {
         "input": task.input,
-        "output": task.output,
+        # That of a loop still grows; what was taken from it must stay as it was.
+        "output": dict(task.output) if task.kind == "DO_WHILE" else task.output,
         "status": task.status,
         "taskType": task.task_type,
         "taskDefName": task.def_name,

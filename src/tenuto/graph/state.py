@@ -164,11 +164,12 @@ class GraphState:
 
 
 def apply_change(task: Task, name: str, value: Json) -> None:
-    """Give a field of `task` a new value; `field+` adds entries to an object, `field-` takes entries away."""
+    """Give a field of `task` a new value; `field+` adds entries to an object, `field-` takes entries away. These change
+    the object itself, or a loop would take ever longer for an iteration."""
     if name.endswith("+"):
-        setattr(task, name[:-1], getattr(task, name[:-1]) | value)
+        getattr(task, name[:-1]).update(value)
     elif name.endswith("-"):
-        old: dict[str, Json] = getattr(task, name[:-1])
-        setattr(task, name[:-1], {key: item for key, item in old.items() if key not in value})
+        for key in value:
+            getattr(task, name[:-1]).pop(key, None)
     else:
         setattr(task, name, value)
