@@ -2,16 +2,19 @@
 
 A store keeps executions in a fixed number of partitions. An engine process leases partitions and is then the only one
 that may change what is in them: every `commit` names the epochs under which it was decided and is refused as a whole
-when one of them is no longer current. Everybody else only reads, and sends messages to a partition's inbox.
+when one of them is no longer current. Everybody else only reads, sends messages to a partition's inbox, and claims the
+tasks that an owner left for others to do.
 
-Times are nanoseconds since the epoch and always come from the caller. Every verb raises `StoreError` (or a subclass
+Times are nanoseconds since the epoch and come from the caller, but for leases and claims: a store that many machines
+share measures those with a clock of its own. Every verb raises `StoreError` (or a subclass
 that says more) when the store can't do it, and then has changed nothing, except that a `commit` whose answer got
 lost may have been written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from enum import IntEnum
 from hashlib import blake2b
 from typing import Generic, Protocol, TypeVar
 
@@ -31,6 +34,45 @@ R = TypeVar("R")
 def partition_of(workflow_id: str, partitions: int = PARTITIONS) -> int:
     """The partition that an execution lives in; the same in every process and for ever."""
     return int.from_bytes(blake2b(workflow_id.encode(), digest_size=8).digest()) % partitions
+
+
+class Rank(IntEnum):
+    """What a process can do with the partitions that it owns. Those that can do most own them: partitions are spread
+    over the live members of the highest rank."""
+
+    CLIENT = 0
+    """Takes requests in, and owns partitions for a moment when nobody else does."""
+    WORKER = 1
+    """Has code."""
+    SERVER = 2
+    """Decides about graphs, too."""
+
+
+class Lease(Struct, gc=False):
+    """What a member owns now."""
+
+    epochs: dict[int, int]
+    """The partitions that it holds, with their epochs."""
+    surplus: int = 0
+    """How many of them belong to others: to be released, a few at a time, once nothing is under way in them."""
+    peers: int = 0
+    """How many other members are alive."""
+
+
+class Hint(Struct, frozen=True):
+    """Something may have happened elsewhere. A hint may be lost and may be wrong: it saves waiting, nothing rests on
+    it. The default says nothing."""
+
+    partitions: frozenset[int] = frozenset()
+    """Whose inboxes have got something."""
+    task_queues: frozenset[str] = frozenset()
+    """In which tasks wait."""
+    answers: bool = False
+    """Requests of other processes have been answered."""
+    closed: bool = False
+    """Runs have closed."""
+    leases: bool = False
+    """Partitions are free."""
 
 
 class ExecutionRow(Struct, kw_only=True, gc=False):
@@ -80,6 +122,8 @@ class HistoryRow(Struct, gc=False):
     run_id: str
     first_event_id: int
     events: bytes
+    run_start: int = 0
+    """When the run started, as its row says: a store may keep together what can be forgotten together."""
 
 
 class NoteRow(Struct, gc=False):
@@ -91,15 +135,38 @@ class NoteRow(Struct, gc=False):
     note: AttemptNote | None
 
 
+class TaskKind(IntEnum):
+    WORKFLOW = 0
+    ACTIVITY = 1
+    QUERY = 2
+    GRAPH = 3
+    """A task of a graph; its queue is named after its type and domain."""
+
+
 class TaskRow(Struct, frozen=True, gc=False):
-    """A task that waits for a worker because no local one serves its queue. `key` is an activity's scheduled event
-    id, 0 for a workflow task."""
+    """A task that waits for somebody to claim it: the process that owns the execution has no worker for it. A run has
+    one row of a key at a time."""
 
     partition: int
     task_queue: str
     workflow_id: str
     run_id: str
     key: int
+    """An activity's scheduled event id, 0 for a workflow task, a negative number for a query, a graph task's number."""
+    kind: TaskKind = TaskKind.WORKFLOW
+    data: bytes = b""
+    """What whoever claims it needs to know, beside the history."""
+    claimed_by: str = ""
+    """The member that is at it; empty while it waits."""
+    claimed_at: int = 0
+
+
+class Claim(Struct, frozen=True, gc=False):
+    """A task that somebody is at."""
+
+    task: TaskRow
+    lost: bool
+    """Is the member that claimed it gone?"""
 
 
 class InboxRow(Struct, gc=False):
@@ -138,6 +205,8 @@ class WorkflowIndexRow(Struct, kw_only=True, gc=False):
     input: str = ""
     """JSON, as `output` is."""
     output: str = ""
+    run_start: int = 0
+    """As in `HistoryRow`; not part of what a search returns."""
 
 
 class TaskIndexRow(Struct, kw_only=True, gc=False):
@@ -164,6 +233,8 @@ class TaskIndexRow(Struct, kw_only=True, gc=False):
     input: str = ""
     """JSON, as `output` is."""
     output: str = ""
+    run_start: int = 0
+    """As in `HistoryRow`; not part of what a search returns."""
 
 
 class Document(Struct, gc=False):
@@ -203,6 +274,8 @@ class Commit(Struct, gc=False):
     """Ids of inbox messages that are dealt with now."""
     answers: list[tuple[str, bytes, int]] = field(default_factory=list)
     """(request id, answer, now): answers that clients in other processes wait for; kept for an hour after `now`."""
+    cancelled: list[tuple[TaskRow, str]] = field(default_factory=list)
+    """Tasks that whoever claimed them shall stop, and why (see `held`)."""
     indexed_workflows: list[WorkflowIndexRow] = field(default_factory=list)
     indexed_tasks: list[TaskIndexRow] = field(default_factory=list)
     unindexed_tasks: list[str] = field(default_factory=list)
@@ -223,6 +296,8 @@ class StoredExecution(Struct, gc=False):
     history_size: int
     notes: dict[int, AttemptNote]
     graph_events: list[GraphEvent] = field(default_factory=list)
+    tasks: list[TaskRow] = field(default_factory=list)
+    """Those that wait in the store or have been claimed; of an open run."""
 
 
 class Due(Struct, frozen=True, gc=False):
@@ -263,13 +338,20 @@ class Store(Protocol):
         """Release everything, leases too. Afterwards the file may be opened or moved at once."""
         ...
 
-    async def lease(self, owner: str, now: int, until: int) -> Mapping[int, int]:
-        """Take or keep partitions for `owner`; returns all that it holds now, with their epochs. A partition that
-        changes hands gets a higher epoch. Raises `StoreOwnedError` naming the owner where a store has only one."""
+    def watch(self, hinted: Callable[[Hint], None] | None) -> None:
+        """Call `hinted`, on the event loop, when something may have happened elsewhere; None to stop. A store without
+        such news never calls."""
         ...
 
-    async def release(self, owner: str) -> None:
-        """Give all partitions back, so that another process can take them at once."""
+    async def lease(self, owner: str, now: int, until: int, rank: Rank = Rank.WORKER) -> Lease:
+        """Join as member `owner`, or stay one, until `until`; take free partitions, up to a fair share. A partition that
+        changes hands gets a higher epoch. A member whose time is over, or whose process is known to have ended, loses
+        what it holds to whoever asks next. Raises `StoreOwnedError` naming the owner where a store has only one."""
+        ...
+
+    async def release(self, owner: str, partitions: Collection[int] | None = None) -> None:
+        """Give partitions back, so that another process can take them at once; all of them, with the membership, if
+        none are named."""
         ...
 
     async def commit(self, commit: Commit) -> None:
@@ -281,12 +363,16 @@ class Store(Protocol):
         not. Sees every commit that was acknowledged before the call."""
         ...
 
+    async def rows(self, refs: Sequence[ExecutionRef]) -> list[ExecutionRow | None]:
+        """As `load`, without what belongs to the runs."""
+        ...
+
     async def due(self, partitions: Sequence[int], before: int, after: Due | None, limit: int) -> list[Due]:
         """Open runs of these partitions with `wake_at < before`, by (wake_at, run_id), from behind `after`."""
         ...
 
-    async def receive(self, partitions: Sequence[int], after: int, limit: int) -> list[InboxRow]:
-        """Messages of these partitions with an id above `after`, oldest first. They stay until a commit removes
+    async def receive(self, partitions: Sequence[int], known: Collection[int], limit: int) -> list[InboxRow]:
+        """Messages of these partitions whose ids are not `known`, oldest first. They stay until a commit removes
         them."""
         ...
 
@@ -294,12 +380,29 @@ class Store(Protocol):
         """Put (partition, message) pairs into inboxes, durably and in order. Needs no lease."""
         ...
 
-    async def answer(self, request_id: str) -> bytes | None:
-        """The recorded answer to a request, None while there is none."""
+    async def answers(self, request_ids: Sequence[str]) -> dict[str, bytes]:
+        """The recorded answers to these requests, as far as there are any."""
         ...
 
     async def waiting_tasks(self, partitions: Sequence[int], task_queue: str, limit: int) -> list[TaskRow]:
-        """Tasks of this queue that wait for a worker, oldest first. They stay until a commit removes them."""
+        """Workflow and activity tasks of this queue that nobody has claimed, oldest first. They stay until a commit
+        removes them."""
+        ...
+
+    async def claim(
+        self, owner: str, task_queue: str, kinds: Collection[TaskKind], limit: int, now: int
+    ) -> list[TaskRow]:
+        """Claim at most `limit` tasks that wait in this queue, of any partition, for member `owner`: nobody else gets
+        them. Where it matters, the oldest of a partition first. A store with one owner has none to give."""
+        ...
+
+    async def held(self, owner: str, tasks: Sequence[TaskRow]) -> list[str | None]:
+        """Of each task that `owner` has claimed: an empty text if it is to go on, why if it is to stop, None if it is
+        no longer its task."""
+        ...
+
+    async def claims(self, partitions: Sequence[int], since: int) -> list[Claim]:
+        """The claims on tasks of these partitions that were made at or after `since`, and all that are lost."""
         ...
 
     async def find(self, filter: ExecutionFilter, limit: int, offset: int) -> list[ExecutionRow]:
