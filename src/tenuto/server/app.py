@@ -63,6 +63,9 @@ class App:
             return
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets an answer and the log the rest
             response = error_response(error_for(error, self.services.new_id()))
+        if self.services.stopping.is_set():
+            # So that whoever asks again, perhaps through a load balancer, does so elsewhere.
+            response.raw_headers.append((b"connection", b"close"))
         seconds = perf_counter() - began
         self.services.metrics.answered(method if label != NO_ROUTE else NO_ROUTE, label, response.status_code, seconds)
         if self._log:

@@ -52,15 +52,25 @@ async def opened(
     try:
         gateway = Gateway(store, clock, Limits(), id_source(clock), retention=settings.retention_days * DAY)
         services = Services(gateway, settings)
+        worker = None if make_worker is None else make_worker(Client(gateway))
         # The worker first: a graph that is taken up may call its code at once.
-        async with nullcontext() if make_worker is None else make_worker(Client(gateway)):
+        async with worker or nullcontext():
             await services.start(PATIENCE)
             try:
                 yield services
             finally:
-                await services.stop()
+                await _stop(services, worker)
     finally:
         await store.close()
+
+
+async def _stop(services: Services, worker: Worker | None) -> None:
+    try:
+        if worker is not None and not services.failed.done():
+            # While its activities come to their end, graphs go on; what their scripts and system tasks need stops last.
+            await worker.shutdown()
+    finally:
+        await services.stop()
 
 
 @asynccontextmanager
@@ -161,10 +171,17 @@ async def serve(
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 asked.cancel()
+            await _turn_away(services, http)
             logger.info("stopping: requests may go on for %g s", settings.shutdown_grace)
         if services.failed.done():
             services.failed.result()
     logger.info("stopped; what is unfinished goes on with the next start")
+
+
+async def _turn_away(services: Services, http: Listener) -> None:
+    """Say that the server stops, and give load balancers the time to see it before connections are refused."""
+    services.release_pollers()
+    await asyncio.wait({services.failed, http.serving}, timeout=services.settings.shutdown_delay)
 
 
 def _announce(services: Services, listener: socket.socket) -> None:

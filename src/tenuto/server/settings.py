@@ -61,6 +61,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many open executions are kept in memory; the others are read when something happens to them."""
     shutdown_grace: Annotated[float, Meta(ge=0)] = 10.0
     """Seconds that requests may go on when the server stops."""
+    shutdown_delay: Annotated[float, Meta(ge=0)] = 0.0
+    """Seconds that a server which stops still takes requests, while `/ready` says that it stops: as long as a load
+    balancer needs to see it."""
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     access_log: bool = False
