@@ -18,3 +18,13 @@ def check_revision(document: Document, current: int, expected: int | None) -> in
             current,
         )
     return current + 1
+
+
+def behind(prefix: str) -> str | None:
+    """The first text behind all those that start with `prefix`, by code points; None if there is none."""
+    for end in range(len(prefix), 0, -1):
+        last = ord(prefix[end - 1])
+        if last < 0x10FFFF:
+            # Surrogates are no characters: what lies behind U+D7FF is U+E000.
+            return prefix[: end - 1] + chr(0xE000 if last == 0xD7FF else last + 1)
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from tenuto.store.documents import check_revision
+from tenuto.store.documents import behind, check_revision
 from tenuto.store.protocol import Document
 from tenuto.store.sqlite_statements import SQL
 from tenuto.store.statements import Parameters
@@ -50,14 +50,9 @@ def document_cells(rows: Iterable[Document]) -> Parameters:
 
 
 def _keys(collection: str, prefix: str) -> dict[str, object]:
-    return {"collection": collection, "from": prefix, "behind": behind(prefix)}
+    return {"collection": collection, "from": prefix, "behind": end_of(prefix)}
 
 
-def behind(prefix: str) -> str | bytes:
-    """The first text behind all those that start with `prefix`, or an empty BLOB, which lies behind every text."""
-    for end in range(len(prefix), 0, -1):
-        last = ord(prefix[end - 1])
-        if last < 0x10FFFF:
-            # Surrogates are no characters: what lies behind U+D7FF is U+E000.
-            return prefix[: end - 1] + chr(0xE000 if last == 0xD7FF else last + 1)
-    return b""
+def end_of(prefix: str) -> str | bytes:
+    """What is behind all texts that start with `prefix`; an empty BLOB lies behind every text."""
+    return behind(prefix) or b""

@@ -37,7 +37,7 @@ from tenuto.model.search import (
     lowered,
 )
 from tenuto.store.protocol import SearchPage, TaskIndexRow, WorkflowIndexRow
-from tenuto.store.sqlite_documents import behind
+from tenuto.store.sqlite_documents import end_of
 from tenuto.store.sqlite_index import task_row, workflow_row
 from tenuto.store.sqlite_reads import select
 
@@ -188,7 +188,7 @@ class _Translation:
             case Between(_, low, high):
                 return f"{column} BETWEEN {self._bind(low)} AND {self._bind(high)}"
             case StartsWith(_, prefix):
-                return f"({column} >= {self._bind(prefix)} AND {column} < {self._bind(behind(prefix))})"
+                return f"({column} >= {self._bind(prefix)} AND {column} < {self._bind(end_of(prefix))})"
             case Like(_, pieces):
                 return self._like(column, pieces)
             case IsNull(field):
