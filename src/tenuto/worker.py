@@ -21,6 +21,7 @@ from tenuto.durations import seconds_of
 from tenuto.engine.engine import Engine
 from tenuto.engine.gateway import PATIENCE
 from tenuto.replay.host import WorkflowCode
+from tenuto.store.protocol import Rank
 
 __all__ = ["Worker"]
 
@@ -132,7 +133,7 @@ class Worker:
             raise RuntimeError("this worker is running already")
         self._shutdown.clear()
         gateway = self._client.gateway
-        engine = await gateway.acquire(PATIENCE)
+        engine = await gateway.acquire(PATIENCE, Rank.WORKER)
         self._engine = engine
         engine.serve(
             self.task_queue,

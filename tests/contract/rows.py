@@ -12,12 +12,14 @@ from tenuto.store.protocol import (
     HistoryRow,
     Store,
     TaskIndexRow,
+    TaskKind,
     TaskRow,
     WorkflowIndexRow,
 )
 
 ALL = range(PARTITIONS)
-HOUR = 3600 * 1_000_000_000
+MINUTE = 60 * 1_000_000_000
+HOUR = 60 * MINUTE
 P = 3
 """The partition of everything that doesn't say otherwise."""
 
@@ -52,7 +54,8 @@ def read(row: HistoryRow) -> list[AnyEvent]:
 
 
 def task(run_id: str, key: int = 0, queue: str = "orders", workflow_id: str = "order", partition: int = P) -> TaskRow:
-    return TaskRow(partition, queue, workflow_id, run_id, key)
+    kind = TaskKind.ACTIVITY if key else TaskKind.WORKFLOW
+    return TaskRow(partition, queue, workflow_id, run_id, key, kind)
 
 
 class Engine:
@@ -64,7 +67,7 @@ class Engine:
         self.epochs: dict[int, int] = {}
 
     async def lease(self) -> "Engine":
-        self.epochs = dict(await self.store.lease(self.name, now=0, until=10))
+        self.epochs = (await self.store.lease(self.name, now=0, until=MINUTE)).epochs
         return self
 
     async def commit(self, **rows: Any) -> None:

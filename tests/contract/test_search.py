@@ -20,7 +20,7 @@ from tenuto.model.search import (
     Value,
 )
 from tenuto.store.protocol import Store
-from tests.contract.rows import HOUR, Engine, closed, run, task_entry, workflow_entry
+from tests.contract.rows import HOUR, Engine, P, closed, run, task_entry, workflow_entry
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ async def test_a_fenced_commit_leaves_the_index_alone(store: Store, twin: Store,
     stale: list[dict[str, object]] = [
         {"indexed_workflows": [workflow_entry("r1", status="FAILED")]},
         {"indexed_tasks": [task_entry("t1", status="FAILED")]},
-        {"unindexed_tasks": ["t1"]},
+        {"unindexed_tasks": [(P, "t1")]},
         {"removed": [(3, "r1")]},
     ]
     for rows in stale:
@@ -136,7 +136,7 @@ async def test_a_fenced_commit_leaves_the_index_alone(store: Store, twin: Store,
 
 async def test_unindexed_tasks_are_found_no_more(store: Store, engine: Engine) -> None:
     await engine.commit(started=[run("r1")], indexed_tasks=[task_entry("t1"), task_entry("-1"), task_entry("t3")])
-    await engine.commit(indexed_tasks=[task_entry("t4")], unindexed_tasks=["t1", "t4", "none"])
+    await engine.commit(indexed_tasks=[task_entry("t4")], unindexed_tasks=[(P, "t1"), (P, "t4"), (P, "none")])
     assert await tasks(store) == ["t3", "-1"]
     assert await store.find_tasks(["t1", "-1", "t4"]) == [None, task_entry("-1"), None]
 

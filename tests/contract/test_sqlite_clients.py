@@ -59,7 +59,7 @@ async def test_every_client_of_a_busy_owner_gets_through(tmp_path: Path) -> None
             await engine.commit(history=[history("r1", commits)])
         assert (await done).strip() == "0"
     received: dict[int, list[int]] = defaultdict(list)
-    for row in await store.receive(ALL, 0, 2 * CLIENTS * MESSAGES):
+    for row in await store.receive(ALL, (), 2 * CLIENTS * MESSAGES):
         received[row.partition].append(int(row.data))
     await store.close()
     assert received == {sender: list(range(MESSAGES)) for sender in range(CLIENTS)}
@@ -85,8 +85,8 @@ async def test_whoever_waits_too_long_is_told_who_owns_the_file(tmp_path: Path) 
         assert line_of(holder) == "held"
         with pytest.raises(StoreBusyError, match=r"held\.db was locked.*owned by engine-a"):
             await store.send([(1, b"x")])
-        assert await store.receive(ALL, 0, 10) == []
+        assert await store.receive(ALL, (), 10) == []
         finish(holder, "go\n")
     await store.send([(1, b"y")])
-    assert [row.data for row in await store.receive(ALL, 0, 10)] == [b"y"]
+    assert [row.data for row in await store.receive(ALL, (), 10)] == [b"y"]
     await store.close()

@@ -53,8 +53,8 @@ async def test_what_was_committed_is_there_after_reopening(path: Path, synchrono
         (found,) = await store.load([ExecutionRef("order")])
         assert found is not None
         assert found.events == events(1)
-        assert [row.data for row in await store.receive(ALL, 0, 10)] == [b"x"]
-        assert await store.lease("engine", 0, 0) == dict.fromkeys(ALL, 2)
+        assert [row.data for row in await store.receive(ALL, (), 10)] == [b"x"]
+        assert (await store.lease("engine", 0, 0)).epochs == dict.fromkeys(ALL, 2)
 
 
 async def test_a_closed_file_is_whole_by_itself(path: Path, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ async def test_a_closed_file_is_whole_by_itself(path: Path, tmp_path: Path) -> N
     moved = path.rename(tmp_path / "moved.db")
     assert [file.name for file in tmp_path.iterdir()] == ["moved.db"]
     async with opened(moved) as store:
-        assert len(await store.receive(ALL, 0, 10)) == 1
+        assert len(await store.receive(ALL, (), 10)) == 1
 
 
 KILLED = """
@@ -91,7 +91,7 @@ async def test_what_a_killed_process_acknowledged_is_there(path: Path) -> None:
         assert process.stdout is not None
         acknowledged = int((process.stdout.read().split() or ["50"])[-1])
     async with opened(path) as store:
-        received = [int(row.data) for row in await store.receive(ALL, 0, 100_000)]
+        received = [int(row.data) for row in await store.receive(ALL, (), 100_000)]
     assert received == list(range(len(received)))
     assert len(received) in (acknowledged + 1, acknowledged + 2)
 
@@ -149,7 +149,7 @@ async def test_many_processes_create_the_file_at_once(path: Path) -> None:
         with python(OPENERS, file) as openers:
             assert finish(openers).strip() == "0"
         async with opened(file) as store:
-            found = await store.receive(ALL, 0, 100)
+            found = await store.receive(ALL, (), 100)
             assert sorted(row.partition for row in found) == list(range(8))
 
 
@@ -268,7 +268,7 @@ async def test_damage_met_later_is_named(path: Path) -> None:
     path.write_bytes(page)
     async with opened(path) as store:
         with pytest.raises(StoreFormatError, match=r"file\.db is damaged"):
-            await store.receive(ALL, 0, 100)
+            await store.receive(ALL, (), 100)
 
 
 async def test_a_blank_file_is_taken(path: Path) -> None:
@@ -331,7 +331,7 @@ async def test_a_full_disk_loses_nothing_and_the_store_goes_on(path: Path) -> No
             with pytest.raises(StoreFullError, match=r"No room left.*file\.db.*Free some"):
                 await engine.commit(**rows)
         await store._writer.submit(_pragma, "max_page_count = 1000000")
-        assert await store.receive(ALL, 0, 10) == []
+        assert await store.receive(ALL, (), 10) == []
         await engine.commit(history=[history("r1", 2)], sent=[(1, b"y")])
         (found,) = await store.load([ExecutionRef("order")])
         assert found is not None
@@ -367,6 +367,6 @@ async def test_a_file_that_may_not_grow_loses_nothing(path: Path) -> None:
     with python(LIMITED, path) as limited:
         sent = int(finish(limited))
     async with opened(path) as store:
-        received = await store.receive(ALL, 0, 1000)
+        received = await store.receive(ALL, (), 1000)
     assert [row.partition for row in received] == [1] * sent + [2]
     assert sent > 5

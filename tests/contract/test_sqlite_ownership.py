@@ -19,7 +19,7 @@ OWNER = """
     async def main():
         store = SqliteStore("sqlite", sys.argv[1])
         await store.open()
-        epochs = await store.lease("other-engine", time.time_ns(), 0)
+        epochs = (await store.lease("other-engine", time.time_ns(), 0)).epochs
         if "fork" in sys.argv:
             child = os.fork()
             if child == 0:
@@ -57,7 +57,7 @@ async def test_another_process_that_owns_the_file_is_named(store: SqliteStore, p
         assert f"pid {other.pid}" in (await store.owner() or "")
         finish(other, "close\n")
     assert await store.owner() is None
-    assert (await store.lease("mine", 0, 0))[0] == 2
+    assert (await store.lease("mine", 0, 0)).epochs[0] == 2
 
 
 @pytest.mark.parametrize("fork", ["", "fork"])
@@ -67,7 +67,7 @@ async def test_a_killed_owner_holds_nothing_nor_does_its_child(store: SqliteStor
         other.kill()
         other.wait()
         assert await store.owner() is None
-        assert (await store.lease("mine", 0, 0))[0] == epoch + 1
+        assert (await store.lease("mine", 0, 0)).epochs[0] == epoch + 1
 
 
 async def test_looking_at_the_owner_takes_no_lock_away(store: SqliteStore, path: Path) -> None:

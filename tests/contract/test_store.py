@@ -2,7 +2,7 @@
 
 import pytest
 
-from tenuto.model.errors import LeaseLostError, StoreError, StoreOwnedError
+from tenuto.model.errors import LeaseLostError, StoreError
 from tenuto.model.events import ExecutionRef
 from tenuto.model.failures import ApplicationFailure, Failure
 from tenuto.model.payloads import Payload
@@ -19,7 +19,20 @@ from tenuto.store.protocol import (
     NoteRow,
     Store,
 )
-from tests.contract.rows import ALL, HOUR, Engine, P, closed, events, history, run, task, task_entry, workflow_entry
+from tests.contract.rows import (
+    ALL,
+    HOUR,
+    MINUTE,
+    Engine,
+    P,
+    closed,
+    events,
+    history,
+    run,
+    task,
+    task_entry,
+    workflow_entry,
+)
 
 ORDER = ExecutionRef("order")
 EVERY = ExecutionFilter()
@@ -53,38 +66,34 @@ async def test_a_store_that_is_not_open_says_so(url: str, store: Store) -> None:
 
 
 async def test_a_lease_covers_every_partition_and_keeps_its_epochs(store: Store) -> None:
-    first = await store.lease("a", now=0, until=10)
-    assert sorted(first) == list(ALL)
-    assert dict(await store.lease("a", now=5, until=15)) == dict(first)
+    first = await store.lease("a", now=0, until=MINUTE)
+    assert sorted(first.epochs) == list(ALL)
+    assert await store.lease("a", now=5, until=MINUTE) == first
 
 
 async def test_an_owned_store_names_its_owner(store: Store, twin: Store) -> None:
     assert await store.owner() is None
-    await store.lease("engine-a", now=0, until=10)
-    with pytest.raises(StoreOwnedError, match="engine-a"):
-        await twin.lease("engine-b", now=0, until=10)
-    with pytest.raises(StoreOwnedError, match="engine-a"):
-        await store.lease("engine-b", now=0, until=10)
+    await store.lease("engine-a", now=0, until=MINUTE)
     for one in (store, twin):
         assert "engine-a" in (await one.owner() or "")
 
 
 async def test_a_new_owner_gets_higher_epochs(store: Store, twin: Store) -> None:
-    before = await store.lease("a", now=0, until=10)
+    before = await store.lease("a", now=0, until=MINUTE)
     await store.release("a")
     assert await twin.owner() is None
-    after = await twin.lease("b", now=1, until=11)
-    assert all(after[p] > before[p] for p in ALL)
+    after = await twin.lease("b", now=1, until=MINUTE)
+    assert all(after.epochs[p] > before.epochs[p] for p in ALL)
 
 
 async def test_close_releases_the_lease(store: Store, twin: Store) -> None:
-    await store.lease("a", now=0, until=10)
+    await store.lease("a", now=0, until=MINUTE)
     await store.close()
-    await twin.lease("b", now=1, until=11)
+    await twin.lease("b", now=1, until=MINUTE)
 
 
 async def test_only_the_owner_can_release(store: Store, twin: Store) -> None:
-    await store.lease("a", now=0, until=10)
+    await store.lease("a", now=0, until=MINUTE)
     await twin.release("a")
     await store.release("b")
     assert "a" in (await twin.owner() or "")
@@ -113,8 +122,8 @@ async def test_a_commit_after_losing_the_lease_writes_nothing(store: Store, twin
         with pytest.raises(LeaseLostError):
             await old.commit(**rows)
     assert await ids(twin) == ["r1"]
-    assert await twin.receive(ALL, 0, 10) == []
-    assert await twin.answer("q") is None
+    assert await twin.receive(ALL, (), 10) == []
+    assert await twin.answers(["q"]) == {}
     (found,) = await twin.load([ORDER])
     assert found is not None
     assert found.events == events(1)
@@ -134,7 +143,7 @@ async def test_a_wrong_epoch_is_refused(store: Store, engine: Engine) -> None:
             await store.commit(Commit(epochs={P: epoch}, sent=[(1, b"x")]))
     with pytest.raises(LeaseLostError):
         await store.commit(Commit(epochs={P: engine.epochs[P], 4: 99}, sent=[(1, b"x")]))
-    assert await store.receive(ALL, 0, 10) == []
+    assert await store.receive(ALL, (), 10) == []
 
 
 @pytest.mark.parametrize(
@@ -159,8 +168,8 @@ async def test_a_commit_that_contradicts_what_is_stored_writes_nothing(
     (found,) = await store.load([ORDER])
     assert found is not None
     assert found.events == events(1)
-    assert await store.receive(ALL, 0, 10) == []
-    assert await store.answer("q") is None
+    assert await store.receive(ALL, (), 10) == []
+    assert await store.answers(["q"]) == {}
     await engine.commit(history=[history("r1", 2)])
 
 
@@ -182,17 +191,17 @@ async def test_commits_of_any_size(store: Store, engine: Engine, number: int) ->
         assert one.row.run_id == name
         assert one.events == events(1, 2)
         assert one.notes == {1: AttemptNote(attempt=2)}
-    assert [row.data.decode() for row in await store.receive(ALL, 0, 2000)] == names
+    assert [row.data.decode() for row in await store.receive(ALL, (), 2000)] == names
     assert [row.run_id for row in await store.waiting_tasks(ALL, "orders", 2000)] == names
-    assert await store.answer(names[-1]) == names[-1].encode()
+    assert await store.answers([names[-1]]) == {names[-1]: names[-1].encode()}
     await engine.commit(
         changed=[closed(name, 200) for name in names],
         notes=[NoteRow(P, name, 1, None) for name in names],
         tasks_done=[task(name) for name in names],
-        received=[row.id for row in await store.receive(ALL, 0, 2000)],
+        received=[(row.partition, row.id) for row in await store.receive(ALL, (), 2000)],
     )
     assert await store.count(EVERY) == {ExecutionStatus.COMPLETED: number}
-    assert await store.receive(ALL, 0, 2000) == []
+    assert await store.receive(ALL, (), 2000) == []
     assert await store.waiting_tasks(ALL, "orders", 2000) == []
     assert all(one and not one.notes for one in await store.load([ExecutionRef(n) for n in names]))
     assert await store.purge(closed_before=300, now=0, limit=2000) == number
@@ -217,7 +226,7 @@ async def test_within_a_commit_the_last_word_counts(store: Store, engine: Engine
     assert (found.row.close_time, found.row.wake_at, found.row.history_length) == (6, None, 7)
     assert found.notes == {1: AttemptNote(attempt=2)}
     assert await store.waiting_tasks(ALL, "orders", 10) == []
-    assert await store.answer("q") == b"last"
+    assert await store.answers(["q"]) == {"q": b"last"}
 
 
 async def test_what_was_committed_is_not_changed_from_outside(store: Store, engine: Engine) -> None:
@@ -347,35 +356,35 @@ async def test_messages_keep_their_order_and_stay_until_removed(store: Store, tw
     await engine.commit(sent=[(1, b"d")])
     await twin.send([(1, b"e")])
     await twin.send([])
-    found = await store.receive(ALL, 0, 10)
+    found = await store.receive(ALL, (), 10)
     assert [row.data for row in found] == [b"a", b"b", b"c", b"d", b"e"]
     numbers = [row.id for row in found]
     assert numbers == sorted(set(numbers))
-    assert await store.receive(ALL, numbers[1], 2) == found[2:4]
-    assert await store.receive([2, 7], 0, 10) == [InboxRow(numbers[1], 2, b"b")]
-    await engine.commit(received=[numbers[0], numbers[3], 10_000])
-    assert [row.data for row in await twin.receive(ALL, 0, 10)] == [b"b", b"c", b"e"]
+    assert await store.receive(ALL, numbers[:2], 2) == found[2:4]
+    assert await store.receive([2, 7], (), 10) == [InboxRow(numbers[1], 2, b"b")]
+    await engine.commit(received=[(1, numbers[0]), (1, numbers[3]), (1, 10_000)])
+    assert [row.data for row in await twin.receive(ALL, (), 10)] == [b"b", b"c", b"e"]
 
 
 async def test_ids_of_messages_are_never_used_again(store: Store, engine: Engine) -> None:
     last = 0
     for _ in range(3):
         await store.send([(1, b"x")])
-        (row,) = await store.receive(ALL, last, 10)
+        (row,) = await store.receive(ALL, (), 10)
         assert row.id > last
         last = row.id
-        await engine.commit(received=[last])
+        await engine.commit(received=[(1, last)])
 
 
 async def test_answers_are_kept_for_an_hour(store: Store, engine: Engine) -> None:
-    assert await store.answer("q1") is None
+    assert await store.answers(["q1"]) == {}
     await engine.commit(answers=[("q1", b"one", 0), ("q2", b"two", 1)])
-    assert await store.answer("q1") == b"one"
+    assert await store.answers(["q1"]) == {"q1": b"one"}
     assert await store.purge(closed_before=0, now=HOUR, limit=1) == 0
-    assert await store.answer("q1") == b"one"
+    assert await store.answers(["q1"]) == {"q1": b"one"}
     await store.purge(closed_before=0, now=HOUR + 1, limit=1)
-    assert await store.answer("q1") is None
-    assert await store.answer("q2") == b"two"
+    assert await store.answers(["q1"]) == {}
+    assert await store.answers(["q2"]) == {"q2": b"two"}
 
 
 # -- due ----------------------------------------------------------------------------------------
@@ -531,7 +540,7 @@ async def test_a_run_that_is_started_and_removed_in_one_commit_is_not_there(stor
     )
     assert await ids(store) == []
     assert await store.find_tasks(["t1"]) == [None]
-    assert [row.data for row in await store.receive(ALL, 0, 10)] == [b"still sent"]
+    assert [row.data for row in await store.receive(ALL, (), 10)] == [b"still sent"]
 
 
 # -- purge --------------------------------------------------------------------------------------

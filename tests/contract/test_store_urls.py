@@ -38,7 +38,7 @@ async def test_unnamed_memory_stores_have_nothing_in_common() -> None:
     await one.open()
     await other.open()
     await one.send([(1, b"x")])
-    assert await other.receive([1], 0, 10) == []
+    assert await other.receive([1], (), 10) == []
 
 
 @pytest.mark.parametrize(

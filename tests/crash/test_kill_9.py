@@ -85,7 +85,7 @@ async def check(database: Path, ledger: Path) -> None:
     try:
         rows = await store.find(ExecutionFilter(), 10_000, 0)
         histories = await store.load([ExecutionRef(row.workflow_id, row.run_id) for row in rows], closed_history=True)
-        waiting = await store.receive(range(256), 0, 10)
+        waiting = await store.receive(range(256), (), 10)
     finally:
         await store.close()
     assert not [row for row in rows if row.status is ExecutionStatus.RUNNING]

@@ -81,7 +81,7 @@ class Client:
 
     async def close(self) -> None:
         """Close the store. Workers of this client must have ended."""
-        await self.gateway.store.close()
+        await self.gateway.close()
 
     async def __aenter__(self) -> Client:
         return self

@@ -37,7 +37,8 @@ class Batch:
     def __init__(self) -> None:
         self.residents: dict[Resident, None] = {}
         self.sent: list[tuple[int, bytes]] = []
-        self.received: list[int] = []
+        #: (partition, id) of messages of the inbox that are dealt with.
+        self.received: list[tuple[int, int]] = []
         self.answers: list[tuple[str, bytes, int]] = []
         self.documents: list[Document] = []
         self.deleted_documents: list[tuple[str, str]] = []

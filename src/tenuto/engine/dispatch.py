@@ -9,6 +9,7 @@ note of its start is committed.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Set
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from tenuto.history import activities
 from tenuto.history.effects import Deadline, DeadlineKind
 from tenuto.model.payloads import Payload
 from tenuto.model.tasks import ActivityOutcome, ActivityTask
-from tenuto.store.protocol import TaskRow
+from tenuto.store.protocol import TaskKind, TaskRow, partition_of
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
@@ -157,6 +158,26 @@ class Dispatch:
         running = self._running.get((run_id, scheduled_event_id))
         if running is not None and running.attempt is not None:
             running.attempt.cancel(reason)
+
+    def hand_over(self, partitions: Set[int]) -> None:
+        """Executions of these partitions move: their attempts go on here, as tasks that we have claimed."""
+        for running in list(self._running.values()):
+            task = running.task
+            partition = partition_of(task.workflow_id)
+            if partition in partitions and running.attempt is not None:
+                self.engine.batch.tasks.append(
+                    TaskRow(
+                        partition,
+                        task.task_queue,
+                        task.workflow_id,
+                        task.run_id,
+                        task.scheduled_event_id,
+                        TaskKind.ACTIVITY,
+                        b"",
+                        self.engine.ownership.owner,
+                        task.started_time,
+                    )
+                )
 
     def forget_queued(self) -> None:
         """Drop what has not started; it is offered again when its execution is loaded again."""

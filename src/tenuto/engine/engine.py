@@ -18,9 +18,9 @@ from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
-from tenuto.engine import requests, upkeep
+from tenuto.engine import requests
 from tenuto.engine.batch import Batch
-from tenuto.engine.clock import SECOND, Clock
+from tenuto.engine.clock import Clock
 from tenuto.engine.closed_runs import ClosedRuns
 from tenuto.engine.dispatch import Dispatch
 from tenuto.engine.eviction import Eviction
@@ -31,11 +31,14 @@ from tenuto.engine.hosts import ActivityHost, WorkflowHost
 from tenuto.engine.inbox import Inbox
 from tenuto.engine.observer import Observer
 from tenuto.engine.origin import FROM_EXECUTION, Origin
+from tenuto.engine.ownership import LEASE, Ownership
 from tenuto.engine.pipeline import Pipeline
 from tenuto.engine.queries import Queries
 from tenuto.engine.recovery import Recovery
+from tenuto.engine.remote import RemoteRequests
 from tenuto.engine.resident import Resident
 from tenuto.engine.residents import Residents
+from tenuto.engine.retention import retain
 from tenuto.engine.rows import update_row
 from tenuto.engine.timers import HORIZON, Timers, Wake
 from tenuto.engine.turns import Turns
@@ -44,10 +47,10 @@ from tenuto.history import deadlines, effects
 from tenuto.history.execution import Execution
 from tenuto.model import events as ev
 from tenuto.model import messages as msg
-from tenuto.model.errors import RPCError, RPCStatusCode, StoreError, StoreFormatError
+from tenuto.model.errors import LeaseLostError, RPCError, RPCStatusCode, StoreError, StoreFormatError
 from tenuto.model.graph_messages import GraphRetry, GraphStart
 from tenuto.model.limits import Limits
-from tenuto.store.protocol import Store, partition_of
+from tenuto.store.protocol import Hint, Rank, Store
 
 logger = logging.getLogger("tenuto.engine")
 
@@ -72,15 +75,18 @@ class Engine:
         *,
         owner: str,
         retention: float,
+        remote: RemoteRequests,
+        rank: Rank = Rank.CLIENT,
+        lease: float = LEASE,
     ) -> None:
         self.store = store
         self.clock = clock
         self.limits = limits
         self.new_run_id = new_run_id
-        self.epochs: dict[int, int] = {}
         self.observers: list[Observer] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._owner = owner
+        self.ownership = Ownership(self, owner, rank, lease)
+        self._remote = remote
         self._retention = retention
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready: dict[Resident, None] = {}
@@ -98,8 +104,8 @@ class Engine:
         self.recovery = Recovery(self)
         self.eviction = Eviction(self)
         self.closed_runs = ClosedRuns(self)
-        self.residents = Residents(store, limits, new_run_id, self.recovery.adopt, self._flush, self.spawn)
-        self.pipeline = Pipeline(store, self.epochs, self._decide, self._committed, self.recovery.start_over)
+        self.residents = Residents(store, limits, new_run_id, self.recovery.adopt, self._flush, self.spawn, self.owns)
+        self.pipeline = Pipeline(store, self.ownership.epochs, self._decide, self._committed, self.recovery.start_over)
         self.timers = Timers(clock, self._reached)
         self.dispatch = Dispatch(self)
         self.turns = Turns(self)
@@ -116,12 +122,13 @@ class Engine:
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Take ownership and begin to serve. Raises `StoreOwnedError` if another process has it."""
-        await self.renew()
+        """Join, take what is free and begin to serve. Raises `StoreOwnedError` if another process has a store that has
+        one owner."""
+        await self.ownership.join()
         await self.graphs.catalog.load()
         self.spawn(self.pipeline.run(), "commit pipeline")
         self.spawn(self.inbox.run(), "inbox")
-        self.spawn(upkeep.keep_lease(self), "lease")
+        self.spawn(self.ownership.keep(), "lease")
 
     async def stop(self) -> None:
         """Write what is decided and give the partitions back."""
@@ -139,7 +146,7 @@ class Engine:
         if not self.failed.done():
             self.failed.cancel()
         self._refuse_waiters(RPCError("the engine was stopped", RPCStatusCode.UNAVAILABLE))
-        await self.store.release(self._owner)
+        await self.store.release(self.ownership.owner)
 
     async def _write_rest(self) -> None:
         """Write what is decided, for as long as the store may take; what it can't take is decided anew next time."""
@@ -181,12 +188,54 @@ class Engine:
                 asking.set_exception(error)
                 asking.exception()
 
-    async def renew(self) -> None:
-        """Take or keep the partitions."""
-        now = self.clock.now()
-        held = await self.store.lease(self._owner, now, now + int(upkeep.LEASE * SECOND))
-        self.epochs.clear()
-        self.epochs.update(held)
+    # -- partitions come and go --------------------------------------------------------------------------------------
+
+    def owns(self, workflow_id: str) -> bool:
+        """Does what happens to this execution happen here?"""
+        return self.ownership.owns(workflow_id)
+
+    def hinted(self, hint: Hint) -> None:
+        """Something may have happened elsewhere."""
+        if hint.leases:
+            self.ownership.poke()
+        if not hint.partitions.isdisjoint(self.ownership.epochs):
+            self.inbox.poke()
+
+    def gained(self, partitions: list[int]) -> None:
+        """Executions of these partitions live here from now on."""
+        self.inbox.extend()
+        if self._served:
+            self.spawn(self.recovery.take_up(partitions), "take up partitions")
+
+    def lose(self, partitions: int) -> None:
+        """Others have taken partitions from us: what was decided and not recorded is void."""
+        self.pipeline.abandon(
+            LeaseLostError(
+                f"{partitions} partitions have been taken over by others, who did not hear from this process"
+            )
+        )
+
+    async def put_to_rest(self, partitions: list[int], seconds: float) -> list[int]:
+        """Bring executions out of memory whose partitions are to move, for at most so many seconds; returns the
+        partitions where nothing is under way any more."""
+        moving = set(partitions)
+        self.dispatch.hand_over(moving)
+        until = asyncio.get_running_loop().time() + seconds
+        while not self.failed.done():
+            await self.pipeline.flushed()
+            busy = self.residents.awaited(moving)
+            restless = set(moving) if busy else set()
+            for resident in self.residents.of(moving):
+                if self.eviction.let_go(resident):
+                    self.graphs.leave(resident)
+                else:
+                    restless.add(resident.row.partition)
+            if not restless or asyncio.get_running_loop().time() > until:
+                self.updates.forward()
+                self.inbox.leave(moving - restless)
+                return [partition for partition in partitions if partition not in restless]
+            await asyncio.sleep(0.01)
+        return []
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
@@ -199,6 +248,7 @@ class Engine:
     ) -> None:
         """A worker of this process serves `task_queue` from now on. With the first worker the engine takes up
         everything that was going on; a later one gets the tasks that wait for it."""
+        self.ownership.promote(Rank.WORKER)
         if workflows is not None:
             self.turns.add_host(task_queue, workflows)
         if activities_host is not None:
@@ -208,6 +258,7 @@ class Engine:
 
     def serve_graphs(self, host: GraphHost, max_cached: int) -> None:
         """A server of this process serves graphs from now on; `host` runs their scripts and system tasks."""
+        self.ownership.promote(Rank.SERVER)
         self.graphs.serve(host)
         self._take_up(max_cached)
 
@@ -218,7 +269,7 @@ class Engine:
         self._served = True
         self.residents.capacity = max_cached
         self.spawn(self.recovery.watch_due(), "due executions")
-        self.spawn(upkeep.retain(self, self._retention), "retention")
+        self.spawn(retain(self, self._retention), "retention")
 
     def leave(self, task_queue: str) -> None:
         """The worker takes no more tasks; what it runs goes on."""
@@ -243,11 +294,38 @@ class Engine:
         self._asking.add(future)
         future.add_done_callback(self._asking.discard)
         origin = Origin(future, then=then)
-        if new and self.residents.online:
+        workflow_id = message.target.workflow_id
+        if not self.owns(workflow_id):
+            self.ask_owner(message, origin)
+        elif new and self.residents.online:
             self.handle(None, message, origin)
         else:
-            self.residents.visit(message.target.workflow_id, lambda resident: self.handle(resident, message, origin))
+            self.residents.visit(workflow_id, lambda resident: self._arrive(resident, message, origin))
         return future
+
+    def _arrive(self, resident: Resident | None, message: msg.Message, origin: Origin) -> None:
+        if resident is None and not self.owns(message.target.workflow_id):
+            self.ask_owner(message, origin)  # its partition moved while the execution was being read
+        else:
+            self.handle(resident, message, origin)
+
+    def ask_owner(self, message: msg.Message, origin: Origin) -> None:
+        """Another process owns the execution that a caller of this process asks something of."""
+
+        async def ask() -> None:
+            future = origin.future
+            try:
+                answer = await self._remote.ask(message)
+            except StoreError as error:
+                if future is not None and not future.done():
+                    future.set_exception(error)
+                return
+            if origin.then is not None:
+                origin.then(answer)
+            if future is not None and not future.done():
+                future.set_result(answer)
+
+        self.spawn(ask(), "ask another engine")
 
     @property
     def asking(self) -> int:
@@ -275,8 +353,8 @@ class Engine:
         if future is not None:
             self.batch.effects.append(lambda: None if future.done() else future.set_result(answer))
             self.batch.failed.append(lambda error: None if future.done() else future.set_exception(error))
-        if origin.inbox_id is not None:
-            self.batch.received.append(origin.inbox_id)
+        if origin.inbox is not None:
+            self.batch.received.append(origin.inbox)
             if origin.reply_to is not None:
                 self.batch.answers.append((origin.reply_to, msg.encode(answer), self.clock.now()))
         if origin.then is not None:
@@ -330,14 +408,14 @@ class Engine:
         body = message.body
         fresh = isinstance(body, GraphStart) and not body.idempotency_key
         fresh |= isinstance(body, msg.Start) and body.request_id == workflow_id  # a graph calls durable code
-        if resident is None and fresh and partition_of(workflow_id) in self.epochs:
+        if resident is None and fresh and self.owns(workflow_id):
             # Its id was made for it just now, so there can't be another one of that id.
             self.handle(None, message, FROM_EXECUTION)
             started = self.residents.get(workflow_id)
             if started in self.ready:
                 del self.ready[started]
                 self.offspring[started] = None
-        elif resident is None or self.inbox.awaits(workflow_id):
+        elif resident is None or self.inbox.awaits(workflow_id) or not self.owns(workflow_id):
             self.inbox.send(message)
             self.plan_flush()
         else:
@@ -494,6 +572,7 @@ class Engine:
 
     def _committed(self, batch: Batch) -> None:
         self.recovery.succeeded()
+        self.inbox.removed(batch.received)
         self.graphs.committed(batch.residents)
         self._tell_observers(batch)
         if self._later:

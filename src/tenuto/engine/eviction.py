@@ -23,25 +23,36 @@ class Eviction:
         for resident in self._engine.residents.oldest(self._engine.residents.excess + 8):
             if self._engine.residents.excess <= 0:
                 return
-            execution = resident.execution
-            if not resident.clean or resident in self._engine.ready or resident in self._engine.offspring:
-                continue
-            if resident.graph is not None and resident.graph.evaluating:
-                continue
-            if execution is not None or resident.graph is not None:
-                if execution is not None and execution.updates_admitted:
-                    continue
-                if resident.graph is not None:
-                    needed = graph_rows.wake_time(resident.graph, self._engine.clock.now())
-                elif execution is not None:
-                    needed = wake_time(self._engine, resident, execution)
-                if needed != resident.row.wake_at:
-                    resident.row.wake_at = needed
-                    resident.row_changed = True
-                    self._engine.batch.add(resident)
-                    self._engine.plan_flush()
-                    continue
-            self._engine.residents.evict(resident)
+            self._let_go(resident, moving=False)
+
+    def let_go(self, resident: Resident) -> bool:
+        """Bring an execution out of memory whose partition is to move. False if that has to wait."""
+        if resident.graph is not None and resident.graph.running:
+            return False
+        return self._let_go(resident, moving=True)
+
+    def _let_go(self, resident: Resident, *, moving: bool) -> bool:
+        execution = resident.execution
+        if not resident.clean or resident in self._engine.ready or resident in self._engine.offspring:
+            return False
+        if resident.graph is not None and resident.graph.evaluating:
+            return False
+        if execution is not None or resident.graph is not None:
+            if execution is not None and execution.updates_admitted:
+                return False
+            needed: int | None = 0  # whoever has it next looks at it at once
+            if resident.graph is not None and not moving:
+                needed = graph_rows.wake_time(resident.graph, self._engine.clock.now())
+            elif execution is not None and not moving:
+                needed = wake_time(self._engine, resident, execution)
+            if needed != resident.row.wake_at:
+                resident.row.wake_at = needed
+                resident.row_changed = True
+                self._engine.batch.add(resident)
+                self._engine.plan_flush()
+                return False
+        self._engine.residents.evict(resident)
+        return True
 
     def reload(self, resident: Resident) -> None:
         """Read the execution again, code and all, as soon as the store has everything of it."""

@@ -1,13 +1,14 @@
 """How requests of this process reach executions.
 
-If this process owns the partitions, a request is a function call. If nobody does, it takes them for as long as the
-request lasts. If another process does, the request goes through the inbox, and the answer is polled for. Whoever asks
+If this process owns the partition, a request is a function call. If nobody owns any, it takes them for as long as the
+request lasts. If another process does, the request goes through the inbox, and the answer is looked for. Whoever asks
 sees no difference.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -16,18 +17,20 @@ from collections.abc import Callable
 from tenuto.engine.clock import Clock
 from tenuto.engine.engine import Engine
 from tenuto.engine.graphs import restore
+from tenuto.engine.ownership import LEASE
+from tenuto.engine.remote import SELDOM, SOON, RemoteRequests
 from tenuto.graph.parents import closing_event
 from tenuto.model import messages as msg
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreOwnedError
 from tenuto.model.events import AnyEvent, ExecutionRef
 from tenuto.model.limits import Limits
 from tenuto.model.policies import ExecutionStatus
-from tenuto.store.protocol import Store, StoredExecution, partition_of
+from tenuto.store.protocol import Hint, Rank, Store, StoredExecution
 
 #: Seconds that a worker waits for a client process that holds the partitions for one request.
 PATIENCE = 5.0
-#: Seconds between two looks for an answer or for the end of a run: first, and at most.
-SOON, SELDOM = 0.002, 0.05
+#: Seconds after which whoever waits for another process makes sure that there is one.
+PATIENCE_WITH_OTHERS = 0.2
 
 
 def process_name() -> str:
@@ -46,25 +49,44 @@ class Gateway:
         new_id: Callable[[], str],
         *,
         retention: float,
+        lease: float = LEASE,
     ) -> None:
         self.store = store
         self.clock = clock
         self.limits = limits
         self.new_id = new_id
         self._retention = retention
+        self._lease = lease
+        self._remote = RemoteRequests(store, new_id)
+        #: Set when runs of other processes may have closed.
+        self._closings = asyncio.Event()
         self._engine: Engine | None = None
         self._users = 0
         self._lock = asyncio.Lock()
+        store.watch(self._hinted)
+
+    async def close(self) -> None:
+        """Ask nothing any more, and close the store."""
+        self.store.watch(None)
+        await self._remote.close()
+        await self.store.close()
+
+    def _hinted(self, hint: Hint) -> None:
+        self._remote.hinted(hint)
+        if hint.closed:
+            self._closings.set()
+        if self._engine is not None:
+            self._engine.hinted(hint)
 
     # -- the engine of this process -----------------------------------------------------------------------------------
 
-    async def acquire(self, patience: float = 0.0) -> Engine:
-        """The engine of this process, started if need be. Give it back with `release`.
+    async def acquire(self, patience: float = 0.0, rank: Rank = Rank.CLIENT) -> Engine:
+        """The engine of this process, started if need be, and able to do what `rank` says. Give it back with `release`.
 
         Raises StoreOwnedError if another process has the partitions for longer than `patience` seconds."""
         async with self._lock:
             if self._engine is None:
-                self._engine = await self._start(patience)
+                self._engine = await self._start(patience, rank)
             self._users += 1
             return self._engine
 
@@ -75,7 +97,7 @@ class Gateway:
                 engine, self._engine = self._engine, None
                 await engine.stop()
 
-    async def _start(self, patience: float) -> Engine:
+    async def _start(self, patience: float, rank: Rank) -> Engine:
         deadline = asyncio.get_running_loop().time() + patience
         while True:
             engine = Engine(
@@ -85,6 +107,9 @@ class Gateway:
                 self.new_id,
                 owner=f"{process_name()} {self.new_id()}",
                 retention=self._retention,
+                remote=self._remote,
+                rank=rank,
+                lease=self._lease,
             )
             try:
                 await engine.start()
@@ -120,35 +145,33 @@ class Gateway:
             ) from None
 
     async def _request(self, target: ExecutionRef, body: msg.Body) -> msg.Answer:
+        message = msg.Message(target, body)
         if self._engine is not None:
-            return await self._engine.submit(msg.Message(target, body))
+            return await self._engine.submit(message)
+        if self.store.shared and await self.store.owner() is not None:
+            return await self._request_by_inbox(message)
         try:
             engine = await self.acquire()
         except StoreOwnedError:
-            return await self._request_by_inbox(target, body)
+            return await self._request_by_inbox(message)
         try:
-            return await engine.submit(msg.Message(target, body))
+            return await engine.submit(message)
         finally:
             await self.release()
 
-    async def _request_by_inbox(self, target: ExecutionRef, body: msg.Body) -> msg.Answer:
-        request_id = self.new_id()
-        data = msg.encode(msg.Message(target, body, request_id))
-        await self.store.send([(partition_of(target.workflow_id), data)])
-        pause, waited = SOON, 0.0
-        while True:
-            answer = await self.store.answer(request_id)
-            if answer is not None:
-                return msg.decode_answer(answer)
-            await asyncio.sleep(pause)
-            waited += pause
-            pause = min(pause * 1.5, SELDOM)
-            if waited > 0.2:
-                waited = 0.0
-                await self._serve_inbox()
+    async def _request_by_inbox(self, message: msg.Message) -> msg.Answer:
+        asking = asyncio.ensure_future(self._remote.ask(message))
+        try:
+            while not asking.done():
+                await asyncio.wait([asking], timeout=PATIENCE_WITH_OTHERS)
+                if not asking.done():
+                    await self._serve_inbox()
+            return asking.result()
+        finally:
+            asking.cancel()
 
     async def _serve_inbox(self) -> None:
-        """If the owner has gone, do for a moment what it would do: take messages in."""
+        """If the owners have gone, do for a moment what they would do: take messages in."""
         if self._engine is not None or await self.store.owner() is not None:
             return
         try:
@@ -168,7 +191,7 @@ class Gateway:
     async def closing_event(self, ref: ExecutionRef) -> AnyEvent:
         """Wait for the end of a run. Raises RPCError (NOT_FOUND) if there is no such run."""
         while True:
-            if self._engine is not None and ref.run_id is not None:
+            if self._engine is not None and ref.run_id is not None and self._engine.owns(ref.workflow_id):
                 event = await self._engine.closed_runs.wait(ref.workflow_id, ref.run_id)
                 if event is not None:
                     return event
@@ -177,21 +200,24 @@ class Gateway:
                 return event
 
     async def _wait_closed(self, ref: ExecutionRef) -> AnyEvent | None:
-        """Poll until the run has closed; None if this process has become the one that will know it first."""
+        """Look until the run has closed; None if this process has become the one that will know it first."""
         pause = SOON
         while True:
-            stored = await self.load(ref)
-            if stored is None:
+            (row,) = await self.store.rows([ref])
+            if row is None:
                 raise not_found(ref)
-            if stored.row.status is not ExecutionStatus.RUNNING:
-                closed = await self.load(ExecutionRef(ref.workflow_id, stored.row.run_id), history=True)
+            if row.status is not ExecutionStatus.RUNNING:
+                closed = await self.load(ExecutionRef(ref.workflow_id, row.run_id), history=True)
                 if closed is None or not (closed.events or closed.graph_events):
                     raise not_found(ref)
                 return closed.events[-1] if closed.events else closing_event(restore(closed))
             # Also when the engine of this process asks to look again: the end is perhaps just being written, and must
             # get its turn of the loop.
-            await asyncio.sleep(pause)
-            if self._engine is not None and ref.run_id is not None:
+            self._closings.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._closings.wait()
+            if self._engine is not None and ref.run_id is not None and self._engine.owns(ref.workflow_id):
                 return None
             pause = min(pause * 1.5, SELDOM)
 

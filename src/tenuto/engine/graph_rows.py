@@ -82,11 +82,11 @@ def add_rows(commit: Commit, resident: Resident, graph: GraphExecution, seen: li
         commit.documents += announcements(graph, events)
         data = encode_events(events)  # type: ignore[arg-type]
         graph.history_size += len(data)
-        commit.history.append(HistoryRow(row.partition, row.run_id, events[0].event_id, data))
+        commit.history.append(HistoryRow(row.partition, row.run_id, events[0].event_id, data, row.start_time))
         if any(isinstance(event, GraphStarted | GraphChanged) for event in events):
             commit.indexed_workflows.append(workflow_index(row, graph))
         commit.indexed_tasks += [task_index(row, graph, task) for task in graph.changed_tasks.values()]
-        commit.unindexed_tasks += graph.hidden_tasks
+        commit.unindexed_tasks += [(row.partition, task_id) for task_id in graph.hidden_tasks]
         graph.changed_tasks.clear()
         graph.hidden_tasks.clear()
     row.history_length = graph.state.last_event_id
@@ -137,6 +137,7 @@ def workflow_index(row: ExecutionRow, graph: GraphExecution) -> WorkflowIndexRow
         task_to_domain=started.task_to_domain,
         input=encode_json(state.input).decode(),
         output=encode_json(state.output).decode(),
+        run_start=row.start_time,
     )
 
 
@@ -162,6 +163,7 @@ def task_index(row: ExecutionRow, graph: GraphExecution, task: Task) -> TaskInde
         priority=started.priority,
         input=encode_json(task.input).decode(),
         output=encode_json(task.output).decode(),
+        run_start=row.start_time,
     )
 
 

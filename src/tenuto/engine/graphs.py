@@ -181,6 +181,13 @@ class Graphs:
         self.places.adopt(graph)
         self.engine.touch(resident)
 
+    def leave(self, resident: Resident) -> None:
+        """An execution has moved elsewhere: nothing of it is to be handed out or counted here."""
+        if resident.graph is not None:
+            for task in resident.graph.state.open.values():
+                self.queues.retract(task)
+            self.places.leave(resident.graph)
+
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def handle(self, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence, Set
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,13 +20,13 @@ from tenuto.store.protocol import InboxRow, partition_of
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
-T = TypeVar("T")
-
 logger = logging.getLogger("tenuto.engine")
 
 CHUNK = 500
 #: Seconds between looks while messages keep coming, and when none have come for a while.
 BRISK, CALM = 0.005, 0.05
+#: Messages that may be read and not yet dealt with; more have to wait in the store.
+MOST_KNOWN = 20_000
 
 
 class Inbox:
@@ -33,10 +34,12 @@ class Inbox:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._last_id = 0
-        self._on_the_way: Counter[str] = Counter()
-        #: Our own messages on their way, as they were sent: those of other processes look different.
-        self._own: Counter[bytes] = Counter()
+        #: Messages that have been read and are, for all we know, still in the store.
+        self._known: set[int] = set()
+        #: Those of them that a commit has removed.
+        self._removed: list[int] = []
+        #: Our own messages on their way, by workflow id, as they were sent: those of other processes look different.
+        self._on_the_way: dict[str, Counter[bytes]] = {}
         #: Goes up with each new beginning; what was read before it is read again.
         self._generation = 0
         #: Has everything been read that was there when we began?
@@ -46,50 +49,79 @@ class Inbox:
     def send(self, message: Message) -> None:
         """Record `message` with the current batch, for whoever owns the target's partition."""
         workflow_id = message.target.workflow_id
-        partition = partition_of(workflow_id)
         batch = self._engine.batch
         data = encode(message)
-        batch.sent.append((partition, data))
-        if partition in self._engine.epochs:
-            self._on_the_way[workflow_id] += 1
-            self._own[data] += 1
+        batch.sent.append((partition_of(workflow_id), data))
+        if self._engine.owns(workflow_id):
+            self._on_the_way.setdefault(workflow_id, Counter())[data] += 1
             batch.effects.append(self._poked.set)
 
     def awaits(self, workflow_id: str) -> bool:
         """Is a message to this execution on its way through the inbox, so that a later one must not overtake it?"""
         return not self._caught_up or workflow_id in self._on_the_way
 
+    def poke(self) -> None:
+        """There may be messages."""
+        self._poked.set()
+
+    def removed(self, messages: Sequence[tuple[int, int]]) -> None:
+        """These have left the store."""
+        self._removed += [id for _, id in messages]
+
+    def extend(self) -> None:
+        """There are more partitions, whose messages have not been read."""
+        self._caught_up = False
+        self._poked.set()
+
+    def leave(self, partitions: Set[int]) -> None:
+        """These partitions are no longer ours."""
+        for workflow_id in [id for id in self._on_the_way if partition_of(id) in partitions]:
+            del self._on_the_way[workflow_id]
+
     def reset(self) -> None:
         """Begin again with what the store has."""
         self._generation += 1
         self._caught_up = False
-        self._last_id = 0
+        self._known.clear()
+        self._removed.clear()
         self._on_the_way.clear()
-        self._own.clear()
         self._poked.set()
 
     async def run(self) -> None:
         """Look for messages for ever."""
         quiet = 0
         while True:
-            generation = self._generation
-            try:
-                rows = await self._engine.store.receive(list(self._engine.epochs), self._last_id, CHUNK)
-            except StoreFormatError:
-                raise  # what is damaged stays so
-            except StoreError as error:
-                logger.warning("the inbox could not be read, which is tried again: %s", error)
+            # What a commit has removed can't be found by a look that begins now.
+            self._known.difference_update(self._removed)
+            self._removed.clear()
+            partitions = self._engine.ownership.partitions
+            if not partitions or len(self._known) >= MOST_KNOWN:
                 await self._pause(CALM)
                 continue
-            if generation != self._generation:
-                continue  # a new beginning meanwhile: these would make us skip what is before them
+            rows = await self._look(partitions)
+            if rows is None:
+                continue
             for row in rows:
-                self._last_id = row.id
+                self._known.add(row.id)
                 self._take(row)
             self._caught_up |= len(rows) < CHUNK
             quiet = 0 if rows else quiet + 1
             if len(rows) < CHUNK:
                 await self._pause(BRISK if quiet < 400 else CALM)
+
+    async def _look(self, partitions: list[int]) -> list[InboxRow] | None:
+        """What has arrived; None if it has to be looked for again."""
+        generation = self._generation
+        try:
+            rows = await self._engine.store.receive(partitions, self._known, CHUNK)
+        except StoreFormatError:
+            raise  # what is damaged stays so
+        except StoreError as error:
+            logger.warning("the inbox could not be read, which is tried again: %s", error)
+            await self._pause(CALM)
+            return None
+        # After a new beginning meanwhile it is not the same that is known.
+        return rows if generation == self._generation else None
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -105,13 +137,16 @@ class Inbox:
             # It stays where it is, for an engine that knows what it is.
             logger.error("message %d of the inbox can't be understood and is left there: %s", row.id, error)
             return
-        origin = Origin(inbox_id=row.id, reply_to=message.reply_to)
+        origin = Origin(inbox=(row.partition, row.id), reply_to=message.reply_to)
         workflow_id = message.target.workflow_id
         generation = self._generation
 
         def arrive(resident: Resident | None) -> None:
             if generation != self._generation:
                 return  # it waited for its execution while a commit failed, and has been read again since
+            if not self._engine.owns(workflow_id):
+                self._known.discard(row.id)  # it stays in the store, for the new owner
+                return
             self._arrived(workflow_id, row.data)
             self._engine.handle(resident, message, origin)
 
@@ -119,13 +154,11 @@ class Inbox:
 
     def _arrived(self, workflow_id: str, data: bytes) -> None:
         """It is no longer on its way, if it was one of ours."""
-        if data not in self._own:
+        ours = self._on_the_way.get(workflow_id)
+        if ours is None or data not in ours:
             return
-        _count_down(self._own, data)
-        _count_down(self._on_the_way, workflow_id)
-
-
-def _count_down(counter: Counter[T], key: T) -> None:
-    counter[key] -= 1
-    if counter[key] <= 0:
-        del counter[key]
+        ours[data] -= 1
+        if ours[data] <= 0:
+            del ours[data]
+        if not ours:
+            del self._on_the_way[workflow_id]

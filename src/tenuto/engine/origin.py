@@ -11,10 +11,11 @@ from tenuto.model.messages import Answer
 
 
 class Origin(Struct, frozen=True):
-    """A caller in this process (`future`), a message of the inbox, or an execution that this process runs (neither)."""
+    """A caller in this process (`future`), a message of the `inbox`, or an execution that this process runs (neither)."""
 
     future: asyncio.Future[Answer] | None = None
-    inbox_id: int | None = None
+    inbox: tuple[int, int] | None = None
+    """(partition, id) of the message."""
     reply_to: str | None = None
     then: Callable[[Answer], None] | None = None
     """Called with the answer as soon as it is known, before it is on record; what it does goes into the same batch."""

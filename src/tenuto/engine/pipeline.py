@@ -31,6 +31,7 @@ class Pipeline:
         self._epochs = epochs
         self._gather = gather
         self._closed = False
+        self._fault: StoreError | None = None
         self._on_committed = on_committed
         self._on_failure = on_failure
         self._work = asyncio.Event()
@@ -57,6 +58,11 @@ class Pipeline:
         self.offer()
         await done
 
+    def abandon(self, error: StoreError) -> None:
+        """What was decided can't be written, as if a commit had failed."""
+        self._fault = error
+        self._work.set()
+
     def close(self) -> None:
         """Write nothing any more: what was decided last can't be trusted."""
         self._closed = True
@@ -67,7 +73,7 @@ class Pipeline:
         while True:
             await self._work.wait()
             self._work.clear()
-            while self.batch and not self._closed:
+            while (self.batch or self._fault) and not self._closed:
                 await self._write()
             self._idle.set()
 
@@ -78,12 +84,15 @@ class Pipeline:
         batch, self.batch = self.batch, Batch()
         commit = batch.seal(self._epochs)
         try:
+            if self._fault is not None:
+                raise self._fault
             if commit is not None:
                 began = perf_counter()
                 await self._store.commit(commit)
                 batch.seconds = perf_counter() - began
         except StoreError as error:
             lost, self.batch = [batch, self.batch], Batch()
+            self._fault = None
             await self._on_failure(lost, error)
             return
         for resident in batch.residents:

@@ -34,12 +34,12 @@ class Recovery:
 
     async def watch_due(self) -> None:
         """At first everything that was going on; then, for ever, what comes due within the horizon."""
-        await self._take_up(after=None)
+        await self.take_up()
         # Behind every row that is marked to be looked at after a restart: those are in memory, or run activities here.
         behind = Due("", "~", 0)
         while True:
             await self._pass_time(HORIZON // 3)
-            await self._take_up(behind)
+            await self.take_up(after=behind)
             for number, resident in enumerate(self._engine.residents.oldest(len(self._engine.residents))):
                 if number % CHUNK == 0:
                     await asyncio.sleep(0)  # there may be many
@@ -49,9 +49,10 @@ class Recovery:
                 elif resident.graph is not None:
                     self._engine.graphs.watch(resident, resident.graph)
 
-    async def _take_up(self, after: Due | None) -> None:
-        partitions = list(self._engine.epochs)
-        while True:
+    async def take_up(self, partitions: list[int] | None = None, *, after: Due | None = None) -> None:
+        """Bring what has to be looked at into memory: of these partitions, or of all that are ours."""
+        partitions = self._engine.ownership.partitions if partitions is None else partitions
+        while partitions:
             before = self._engine.clock.now() + HORIZON
             due = await self._engine.patiently(partial(self._engine.store.due, partitions, before, after, CHUNK))
             for row in due:
@@ -104,9 +105,14 @@ class Recovery:
 
     async def start_over(self, lost: list[Batch], error: StoreError) -> None:
         """Go back to what the store knows: callers are told, facts that nobody repeats are taken in again."""
-        if isinstance(error, LeaseLostError):
+        lost_partitions = isinstance(error, LeaseLostError)
+        if lost_partitions and not self._engine.store.shared:
             raise error
-        logger.error("a commit failed and is decided anew: %s", error, extra={"action": "commit_failed"})
+        if lost_partitions:
+            extra = {"action": "partitions_lost"}
+            logger.error("this process may not write what it has decided, and drops it: %s", error, extra=extra)
+        else:
+            logger.error("a commit failed and is decided anew: %s", error, extra={"action": "commit_failed"})
         self._engine.forget_touched()
         self._engine.residents.suspend()
         self._engine.timers.clear()
@@ -120,13 +126,15 @@ class Recovery:
                 origin.future.set_exception(error)
         self._failures += 1
         await asyncio.sleep(min(0.05 * 2 ** min(self._failures - 1, 7), 5.0))
+        if lost_partitions:
+            await self._engine.ownership.rejoin()
         for batch in lost:
             for report in batch.redo:
                 report()
         self._engine.closed_runs.look_again()
         self._engine.residents.resume()
         self._engine.inbox.reset()
-        self._engine.spawn(self._take_up(after=None), "take up after a failed commit")
+        self._engine.spawn(self.take_up(), "take up after a failed commit")
 
     def _hurry(self, resident: Resident) -> None:
         """Code that came since may do better than the code that failed: a stuck run needn't wait out its back-off."""
@@ -155,8 +163,8 @@ class Recovery:
             await asyncio.sleep(0.01)
 
     async def _parked(self, task_queue: str) -> list[TaskRow]:
-        engine = self._engine
-        return await engine.patiently(lambda: engine.store.waiting_tasks(list(engine.epochs), task_queue, CHUNK))
+        store, partitions = self._engine.store, self._engine.ownership.partitions
+        return await self._engine.patiently(lambda: store.waiting_tasks(partitions, task_queue, CHUNK))
 
     def _serves(self, row: TaskRow) -> bool:
         server = self._engine.dispatch if row.key else self._engine.turns

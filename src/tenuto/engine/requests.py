@@ -245,7 +245,7 @@ def _update(engine: Engine, resident: Resident | None, message: msg.Message, ori
         if not engine.turns.serves(resident.row.task_queue):
             _open(resident).updates_admitted.pop(body.update_id, None)
             return _no_worker(resident)
-        engine.updates.wait_accepted(resident.row.run_id, body.update_id, origin)
+        engine.updates.wait_accepted(resident.row, body.update_id, origin)
         engine.touch(resident)
     return answer
 
@@ -273,7 +273,7 @@ def _poll_update(engine: Engine, resident: Resident | None, message: msg.Message
         return None
     answer = inbound.update_outcome(resident.execution, body.update_id)
     if answer is None:
-        engine.updates.wait_completed(resident.row.run_id, body.update_id, origin)
+        engine.updates.wait_completed(resident.row, body.update_id, origin)
         return None
     # The outcome may belong to the batch that is being gathered; the answer is then released with it.
     engine.touch(resident)

@@ -131,7 +131,7 @@ class Resident:
         return rows
 
     def history_row(self, events: list[AnyEvent], encoded: bytes) -> HistoryRow:
-        return HistoryRow(self.row.partition, self.row.run_id, events[0].event_id, encoded)
+        return HistoryRow(self.row.partition, self.row.run_id, events[0].event_id, encoded, self.row.start_time)
 
     def change(self) -> ExecutionChange:
         row = self.row

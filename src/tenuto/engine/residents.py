@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from itertools import islice
 
 from tenuto.engine.batch import Visitor
@@ -21,7 +21,7 @@ from tenuto.model.errors import StoreError, StoreFormatError
 from tenuto.model.events import ExecutionRef
 from tenuto.model.limits import Limits
 from tenuto.model.policies import ExecutionStatus
-from tenuto.store.protocol import Store, StoredExecution
+from tenuto.store.protocol import Store, StoredExecution, partition_of
 
 logger = logging.getLogger("tenuto.engine")
 
@@ -40,6 +40,7 @@ class Residents:
         adopt: Callable[[Resident], None],
         decide: Callable[[], None],
         spawn: Callable[[Coroutine[object, object, None], str], object],
+        owns: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._limits = limits
@@ -47,6 +48,7 @@ class Residents:
         self._adopt = adopt
         self._decide = decide
         self._spawn = spawn
+        self._owns = owns
         self._residents: OrderedDict[str, Resident] = OrderedDict()
         self._waiting: dict[str, list[Visitor]] = {}
         self._asked: list[str] = []
@@ -67,12 +69,16 @@ class Residents:
         self._residents.move_to_end(resident.row.workflow_id)
 
     def visit(self, workflow_id: str, visitor: Visitor) -> None:
-        """Call `visitor` with the latest run (None if there is none), now or as soon as it is in memory."""
+        """Call `visitor` with the latest run, now or as soon as it is in memory; with None if there is none, or if its
+        partition is not ours (any more)."""
         waiting = self._waiting.get(workflow_id)
         if waiting is not None:
             waiting.append(visitor)
             return
         resident = self._residents.get(workflow_id)
+        if self._online and not self._owns(workflow_id):
+            visitor(None)
+            return
         if resident is not None and self._online:
             self._residents.move_to_end(workflow_id)
             visitor(resident)
@@ -155,13 +161,22 @@ class Residents:
 
     def _arrived(self, workflow_id: str, stored: StoredExecution | None) -> None:
         visitors = self._waiting.pop(workflow_id)
-        if stored is not None:
+        ours = self._owns(workflow_id)
+        if stored is not None and ours:
             resident = self._fold(stored)
             self._residents[workflow_id] = resident
             if resident.execution is not None or resident.graph is not None:
                 self._adopt(resident)
         for visitor in visitors:
-            visitor(self._residents.get(workflow_id))
+            visitor(self._residents.get(workflow_id) if ours else None)
+
+    def of(self, partitions: Set[int]) -> list[Resident]:
+        """Those that live in these partitions."""
+        return [resident for resident in self._residents.values() if resident.row.partition in partitions]
+
+    def awaited(self, partitions: Set[int]) -> bool:
+        """Does anybody wait for an execution of these partitions to be read?"""
+        return any(partition_of(workflow_id) in partitions for workflow_id in self._waiting)
 
     def _fold(self, stored: StoredExecution) -> Resident:
         if stored.row.status is not ExecutionStatus.RUNNING:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from tenuto.engine.origin import Origin
 from tenuto.model.events import ExecutionRef
 from tenuto.model.messages import Accepted, Answer, Message, PollUpdate
+from tenuto.store.protocol import ExecutionRow
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
-Key = tuple[str, str]
+#: Workflow id, run id, update id.
+Key = tuple[str, str, str]
 
 
 class UpdateWaiters:
@@ -20,21 +22,31 @@ class UpdateWaiters:
         self._accepted: dict[Key, list[Origin]] = {}
         self._completed: dict[Key, list[Origin]] = {}
 
-    def wait_accepted(self, run_id: str, update_id: str, origin: Origin) -> None:
-        _add(self._accepted, (run_id, update_id), origin)
+    def wait_accepted(self, run: ExecutionRow, update_id: str, origin: Origin) -> None:
+        _add(self._accepted, (run.workflow_id, run.run_id, update_id), origin)
 
-    def wait_completed(self, run_id: str, update_id: str, origin: Origin) -> None:
-        _add(self._completed, (run_id, update_id), origin)
+    def wait_completed(self, run: ExecutionRow, update_id: str, origin: Origin) -> None:
+        _add(self._completed, (run.workflow_id, run.run_id, update_id), origin)
 
     def resolve(self, workflow_id: str, run_id: str, update_id: str, answer: Answer) -> None:
         """The update got this far, on record."""
-        key = (run_id, update_id)
+        key = (workflow_id, run_id, update_id)
         message = Message(ExecutionRef(workflow_id, run_id), PollUpdate(update_id))
         waiting = self._accepted.pop(key, [])
         if not isinstance(answer, Accepted):
             waiting += self._completed.pop(key, [])
         for origin in waiting:
             self._engine.answer(origin, message, answer)
+
+    def forward(self) -> None:
+        """Those who wait for updates of executions that have moved elsewhere ask there."""
+        for waiting in (self._accepted, self._completed):
+            for key in [key for key in waiting if not self._engine.owns(key[0])]:
+                workflow_id, run_id, update_id = key
+                message = Message(ExecutionRef(workflow_id, run_id), PollUpdate(update_id))
+                for origin in waiting.pop(key):
+                    if origin.future is not None:
+                        self._engine.ask_owner(message, origin)
 
     def forget(self) -> list[Origin]:
         """Everybody who waits; they are told that the engine starts over."""

@@ -49,8 +49,8 @@ async def opened(
     except ValueError as error:
         raise SettingsError(str(error)) from None
     await store.open()
+    gateway = Gateway(store, clock, Limits(), id_source(clock), retention=settings.retention_days * DAY)
     try:
-        gateway = Gateway(store, clock, Limits(), id_source(clock), retention=settings.retention_days * DAY)
         services = Services(gateway, settings)
         worker = None if make_worker is None else make_worker(Client(gateway))
         # The worker first: a graph that is taken up may call its code at once.
@@ -61,7 +61,7 @@ async def opened(
             finally:
                 await _stop(services, worker)
     finally:
-        await store.close()
+        await gateway.close()
 
 
 async def _stop(services: Services, worker: Worker | None) -> None:

@@ -27,7 +27,7 @@ from tenuto.server.status_listener import StatusListener
 from tenuto.server.tracing_setup import tracing_for
 from tenuto.server.webhook_deliveries import Deliveries
 from tenuto.server.workflow_tasks import WorkflowTasks
-from tenuto.store.protocol import Store
+from tenuto.store.protocol import Rank, Store
 from tenuto.system_tasks.registry import SystemTasks
 
 
@@ -107,7 +107,7 @@ class Services:
 
     async def start(self, patience: float) -> None:
         """Start the engine; waits at most `patience` seconds for a process that is about to give the store up."""
-        self.engine = await self.gateway.acquire(patience)
+        self.engine = await self.gateway.acquire(patience, Rank.SERVER)
         self._observe()
         try:
             await self.configuration.open()

@@ -25,7 +25,7 @@ class SearchIndex:
             self._workflows[workflow.run_id] = _copy(workflow)
         for task in commit.indexed_tasks:
             self._tasks[task.task_id] = _copy(task)
-        for task_id in commit.unindexed_tasks:
+        for _, task_id in commit.unindexed_tasks:
             self._tasks.pop(task_id, None)
 
     def forget(self, run_ids: Set[str]) -> None:
@@ -74,9 +74,10 @@ def _sort_key(field: str) -> Callable[[object], tuple[bool, object]]:
 
 def _copy(row: R) -> R:
     if isinstance(row, TaskIndexRow):
-        return msgspec.structs.replace(row)
+        return msgspec.structs.replace(row, run_start=0)
     return msgspec.structs.replace(
         row,
+        run_start=0,
         failed_references=list(row.failed_references),
         failed_tasks=list(row.failed_tasks),
         task_to_domain=dict(row.task_to_domain),

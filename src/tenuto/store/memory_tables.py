@@ -5,7 +5,7 @@ What goes in is copied and what comes out is a copy, or a caller could change wh
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Collection, Set
 
 import msgspec
 
@@ -15,16 +15,20 @@ from tenuto.model.graph import decode_stored
 from tenuto.model.search import SearchQuery
 from tenuto.model.tasks import AttemptNote
 from tenuto.store.memory_documents import Documents
+from tenuto.store.memory_members import Members
 from tenuto.store.memory_search import SearchIndex
 from tenuto.store.protocol import (
+    Claim,
     Commit,
     Due,
     ExecutionChange,
     ExecutionFilter,
     ExecutionRow,
+    Hint,
     InboxRow,
     SearchPage,
     StoredExecution,
+    TaskKind,
     TaskRow,
     WorkflowIndexRow,
 )
@@ -55,12 +59,13 @@ class Tables:
     """All rows, and who owns them. Nothing here waits, so whatever is done is done at once."""
 
     def __init__(self) -> None:
-        self.epoch = 0
-        self.holder: int | None = None
-        self.owner: str | None = None
+        self.members = Members()
+        self.watchers: list[Callable[[Hint], None]] = []
         self.runs: dict[str, Run] = {}
         self.by_workflow: dict[str, list[str]] = {}
         self.tasks: dict[tuple[str, int], TaskRow] = {}
+        #: Why tasks that have been claimed are to be stopped.
+        self.stops: dict[tuple[str, int], str] = {}
         self.inbox: dict[int, InboxRow] = {}
         self.answers: dict[str, tuple[bytes, int]] = {}
         self.index = SearchIndex()
@@ -83,12 +88,15 @@ class Tables:
         self._write_notes(commit)
         for task in commit.tasks:
             self.tasks.setdefault((task.run_id, task.key), task)
+        for task, reason in commit.cancelled:
+            self.stops[task.run_id, task.key] = reason
         for task in commit.tasks_done:
             self.tasks.pop((task.run_id, task.key), None)
+            self.stops.pop((task.run_id, task.key), None)
         for partition, data in commit.sent:
             self._messages_sent += 1
             self.inbox[self._messages_sent] = InboxRow(self._messages_sent, partition, data)
-        for id in commit.received:
+        for _, id in commit.received:
             self.inbox.pop(id, None)
         for request_id, answer, now in commit.answers:
             self.answers[request_id] = (answer, now)
@@ -131,6 +139,7 @@ class Tables:
             [],
             sum(map(len, run.history.values())),
             {key: _decode_note(note) for key, note in run.notes.items()},
+            tasks=[task for task in self.tasks.values() if task.run_id == run_id],
         )
         for _, data in sorted(run.history.items()) if whole else ():
             decode_stored(data, stored.events, stored.graph_events)
@@ -148,15 +157,53 @@ class Tables:
             found = [due for due in found if (due.wake_at, due.run_id) > behind]
         return sorted(found, key=lambda due: (due.wake_at, due.run_id))
 
-    def received(self, partitions: Set[int], after: int) -> list[InboxRow]:
+    def received(self, partitions: Set[int], known: Set[int]) -> list[InboxRow]:
         return [
             msgspec.structs.replace(row)
             for row in self.inbox.values()
-            if row.id > after and row.partition in partitions
+            if row.id not in known and row.partition in partitions
         ]
 
     def waiting(self, partitions: Set[int], task_queue: str) -> list[TaskRow]:
-        return [task for task in self.tasks.values() if task.task_queue == task_queue and task.partition in partitions]
+        kinds = (TaskKind.WORKFLOW, TaskKind.ACTIVITY)
+        return [
+            task
+            for task in self.tasks.values()
+            if task.task_queue == task_queue
+            and task.partition in partitions
+            and task.kind in kinds
+            and not task.claimed_by
+        ]
+
+    def claim(self, owner: str, task_queue: str, kinds: Collection[TaskKind], limit: int, now: int) -> list[TaskRow]:
+        free = [
+            task
+            for task in self.tasks.values()
+            if task.task_queue == task_queue and task.kind in kinds and not task.claimed_by
+        ]
+        claimed = [msgspec.structs.replace(task, claimed_by=owner, claimed_at=now) for task in free[:limit]]
+        self.tasks.update({(task.run_id, task.key): task for task in claimed})
+        return claimed
+
+    def held(self, owner: str, task: TaskRow) -> str | None:
+        key = (task.run_id, task.key)
+        row = self.tasks.get(key)
+        if row is None or row.claimed_by != owner or row.claimed_at != task.claimed_at:
+            return None
+        return self.stops.get(key, "")
+
+    def claims(self, partitions: Set[int], since: int) -> list[Claim]:
+        found = [
+            Claim(task, not self.members.alive(task.claimed_by))
+            for task in self.tasks.values()
+            if task.claimed_by and task.partition in partitions
+        ]
+        return [claim for claim in found if claim.lost or claim.task.claimed_at >= since]
+
+    def hint(self, hint: Hint) -> None:
+        if hint != Hint():
+            for watcher in list(self.watchers):
+                watcher(hint)
 
     def find(self, filter: ExecutionFilter) -> list[ExecutionRow]:
         runs = [run for run in self.runs.values() if matches(run.row, filter)]
@@ -185,6 +232,7 @@ class Tables:
                 del self.by_workflow[row.workflow_id]
         run_ids = {row.run_id for row in gone}
         self.tasks = {key: task for key, task in self.tasks.items() if key[0] not in run_ids}
+        self.stops = {key: reason for key, reason in self.stops.items() if key[0] not in run_ids}
         self.index.forget(run_ids)
         self.documents.forget({row.workflow_id for row in gone} - self.by_workflow.keys())
 

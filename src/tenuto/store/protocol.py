@@ -270,16 +270,16 @@ class Commit(Struct, gc=False):
     tasks_done: list[TaskRow] = field(default_factory=list)
     sent: list[tuple[int, bytes]] = field(default_factory=list)
     """(partition, message) pairs for inboxes, of any partition."""
-    received: list[int] = field(default_factory=list)
-    """Ids of inbox messages that are dealt with now."""
+    received: list[tuple[int, int]] = field(default_factory=list)
+    """(partition, id) pairs of inbox messages that are dealt with now."""
     answers: list[tuple[str, bytes, int]] = field(default_factory=list)
     """(request id, answer, now): answers that clients in other processes wait for; kept for an hour after `now`."""
     cancelled: list[tuple[TaskRow, str]] = field(default_factory=list)
     """Tasks that whoever claimed them shall stop, and why (see `held`)."""
     indexed_workflows: list[WorkflowIndexRow] = field(default_factory=list)
     indexed_tasks: list[TaskIndexRow] = field(default_factory=list)
-    unindexed_tasks: list[str] = field(default_factory=list)
-    """Ids of tasks that searches shall not find any more."""
+    unindexed_tasks: list[tuple[int, str]] = field(default_factory=list)
+    """(partition, task id) pairs of tasks that searches shall not find any more."""
     documents: list[Document] = field(default_factory=list)
     deleted_documents: list[tuple[str, str]] = field(default_factory=list)
     """(collection, key) pairs."""
@@ -328,6 +328,8 @@ class Store(Protocol):
     """The verbs. A store belongs to the event loop that opened it."""
 
     url: str
+    shared: bool
+    """May several members own partitions and claim each other's tasks?"""
 
     async def open(self) -> None:
         """Make the store usable: create what is missing, migrate what is old, refuse what is foreign, damaged or newer
@@ -344,9 +346,9 @@ class Store(Protocol):
         ...
 
     async def lease(self, owner: str, now: int, until: int, rank: Rank = Rank.WORKER) -> Lease:
-        """Join as member `owner`, or stay one, until `until`; take free partitions, up to a fair share. A partition that
-        changes hands gets a higher epoch. A member whose time is over, or whose process is known to have ended, loses
-        what it holds to whoever asks next. Raises `StoreOwnedError` naming the owner where a store has only one."""
+        """Join as member `owner`, or stay one, until `until`; take free partitions, up to a fair share. A partition
+        that changes hands gets a higher epoch. A member whose time is over, or whose process is known to have ended,
+        loses what it holds to whoever asks next. Raises `StoreOwnedError` naming the owner where a store has only one."""
         ...
 
     async def release(self, owner: str, partitions: Collection[int] | None = None) -> None:

@@ -8,7 +8,7 @@ import os
 import socket
 import sqlite3
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from tenuto.model.errors import StoreError, StoreOwnedError
@@ -20,15 +20,20 @@ from tenuto.store import sqlite_reads as reads
 from tenuto.store.file_lock import FileLock
 from tenuto.store.protocol import (
     PARTITIONS,
+    Claim,
     Commit,
     Document,
     Due,
     ExecutionFilter,
     ExecutionRow,
+    Hint,
     InboxRow,
+    Lease,
+    Rank,
     SearchPage,
     StoredExecution,
     TaskIndexRow,
+    TaskKind,
     TaskRow,
     WorkflowIndexRow,
 )
@@ -54,6 +59,8 @@ class SqliteStore:
 
     With `synchronous` FULL an acknowledged commit survives a loss of power, with NORMAL it survives
     the death of the process. Others who use the file are waited for, `patience` seconds at most."""
+
+    shared = False
 
     def __init__(self, url: str, path: str, *, synchronous: str = "FULL", patience: float = 30.0) -> None:
         if synchronous not in SYNCHRONOUS:
@@ -102,7 +109,10 @@ class SqliteStore:
             await thread.stop()
         self._lock.release()
 
-    async def lease(self, owner: str, now: int, until: int) -> Mapping[int, int]:
+    def watch(self, hinted: Callable[[Hint], None] | None) -> None:
+        """There is no news: a file tells nobody."""
+
+    async def lease(self, owner: str, now: int, until: int, rank: Rank = Rank.WORKER) -> Lease:
         """The lease is an operating system's lock, so it doesn't end at `until` but when it is
         released or when this process ends, however that happens."""
         if self._owner != owner or self._epoch is None:
@@ -113,10 +123,10 @@ class SqliteStore:
                 self._lock.release()
                 raise
             self._owner = owner
-        return dict.fromkeys(range(PARTITIONS), self._epoch)
+        return Lease(dict.fromkeys(range(PARTITIONS), self._epoch))
 
-    async def release(self, owner: str) -> None:
-        if self._owner == owner:
+    async def release(self, owner: str, partitions: Collection[int] | None = None) -> None:
+        if self._owner == owner and partitions is None:
             self._owner = self._epoch = None
             self._lock.release()
 
@@ -134,14 +144,29 @@ class SqliteStore:
     async def due(self, partitions: Sequence[int], before: int, after: Due | None, limit: int) -> list[Due]:
         return await self._reader.submit(reads.due, partitions, before, after, limit)
 
-    async def receive(self, partitions: Sequence[int], after: int, limit: int) -> list[InboxRow]:
-        return await self._reader.submit(reads.receive, partitions, after, limit)
+    async def rows(self, refs: Sequence[ExecutionRef]) -> list[ExecutionRow | None]:
+        return await self._reader.submit(reads.rows, refs)
 
-    async def answer(self, request_id: str) -> bytes | None:
-        return await self._reader.submit(reads.answer, request_id)
+    async def receive(self, partitions: Sequence[int], known: Collection[int], limit: int) -> list[InboxRow]:
+        return await self._reader.submit(reads.receive, partitions, known, limit)
+
+    async def answers(self, request_ids: Sequence[str]) -> dict[str, bytes]:
+        return await self._reader.submit(reads.answers, request_ids)
 
     async def waiting_tasks(self, partitions: Sequence[int], task_queue: str, limit: int) -> list[TaskRow]:
         return await self._reader.submit(reads.waiting_tasks, partitions, task_queue, limit)
+
+    async def claim(
+        self, owner: str, task_queue: str, kinds: Collection[TaskKind], limit: int, now: int
+    ) -> list[TaskRow]:
+        """None: what waits here waits for a worker of the one engine."""
+        return []
+
+    async def held(self, owner: str, tasks: Sequence[TaskRow]) -> list[str | None]:
+        return [None] * len(tasks)
+
+    async def claims(self, partitions: Sequence[int], since: int) -> list[Claim]:
+        return []
 
     async def find(self, filter: ExecutionFilter, limit: int, offset: int) -> list[ExecutionRow]:
         return await self._reader.submit(reads.find, filter, limit, offset)

@@ -133,11 +133,11 @@ def _parts(commit: Commit) -> Iterable[tuple[str, Parameters]]:
     yield "insert_tasks", flat((t.run_id, t.task_queue, t.key) for t in commit.tasks)
     yield "delete_tasks", flat((t.run_id, t.key) for t in commit.tasks_done)
     yield "insert_inbox", flat(commit.sent)
-    yield "delete_inbox", list(commit.received)
+    yield "delete_inbox", [id for _, id in commit.received]
     yield "upsert_answers", flat({answer[0]: answer for answer in commit.answers}.values())
     yield "upsert_workflow_index", workflow_cells({w.run_id: w for w in commit.indexed_workflows}.values())
     yield "upsert_task_index", task_cells({t.task_id: t for t in commit.indexed_tasks}.values())
-    yield "delete_task_index", list(commit.unindexed_tasks)
+    yield "delete_task_index", [task_id for _, task_id in commit.unindexed_tasks]
     yield "upsert_documents", document_cells({(d.collection, d.key): d for d in commit.documents}.values())
     yield "delete_documents", flat(commit.deleted_documents)
 

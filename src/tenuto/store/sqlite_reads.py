@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from tenuto.store.protocol import (
     ExecutionRow,
     InboxRow,
     StoredExecution,
+    TaskKind,
     TaskRow,
 )
 from tenuto.store.sqlite_commit import decode_note
@@ -40,6 +41,16 @@ def load(
         id = latest.get(ref.workflow_id) if ref.run_id is None else by_run.get(ref.run_id)
         found = None if id is None else loaded[id]
         answer.append(found if found and found.row.workflow_id == ref.workflow_id else None)
+    return answer
+
+
+def rows(connection: sqlite3.Connection, refs: Sequence[ExecutionRef]) -> list[ExecutionRow | None]:
+    by_run, latest, found = _find_rows(connection, refs)
+    answer: list[ExecutionRow | None] = []
+    for ref in refs:
+        id = latest.get(ref.workflow_id) if ref.run_id is None else by_run.get(ref.run_id)
+        row = None if id is None else found[id]
+        answer.append(row if row and row.workflow_id == ref.workflow_id else None)
     return answer
 
 
@@ -127,15 +138,16 @@ def due(
     return [Due(*row) for row in connection.execute(SQL["due"].text, parameters).fetchall()]
 
 
-def receive(connection: sqlite3.Connection, partitions: Sequence[int], after: int, limit: int) -> list[InboxRow]:
-    parameters = _of(partitions) | {"after": after, "limit": limit}
+def receive(
+    connection: sqlite3.Connection, partitions: Sequence[int], known: Collection[int], limit: int
+) -> list[InboxRow]:
+    parameters = _of(partitions) | {"known": _array(list(known)), "limit": limit}
     rows = connection.execute(SQL["receive"].text, parameters).fetchall()
     return [InboxRow(*row) for row in rows]
 
 
-def answer(connection: sqlite3.Connection, request_id: str) -> bytes | None:
-    row: tuple[bytes] | None = connection.execute(SQL["answer"].text, [request_id]).fetchone()
-    return row[0] if row else None
+def answers(connection: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, bytes]:
+    return dict(select(connection, "answers", request_ids))
 
 
 def waiting_tasks(
@@ -143,7 +155,10 @@ def waiting_tasks(
 ) -> list[TaskRow]:
     parameters = _of(partitions) | {"task_queue": task_queue, "limit": limit}
     rows = connection.execute(SQL["waiting_tasks"].text, parameters).fetchall()
-    return [TaskRow(*row) for row in rows]
+    return [
+        TaskRow(partition, queue, workflow_id, run_id, key, TaskKind.ACTIVITY if key else TaskKind.WORKFLOW)
+        for partition, queue, workflow_id, run_id, key in rows
+    ]
 
 
 def find(connection: sqlite3.Connection, filter: ExecutionFilter, limit: int, offset: int) -> list[ExecutionRow]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -19,16 +19,21 @@ from tenuto.model.events import ExecutionRef
 from tenuto.model.policies import ExecutionStatus
 from tenuto.model.search import SearchQuery
 from tenuto.store.protocol import (
+    Claim,
     Commit,
     Document,
     Due,
     ExecutionFilter,
     ExecutionRow,
+    Hint,
     InboxRow,
+    Lease,
+    Rank,
     SearchPage,
     Store,
     StoredExecution,
     TaskIndexRow,
+    TaskKind,
     TaskRow,
     WorkflowIndexRow,
 )
@@ -60,6 +65,7 @@ class FaultyStore:
     def __init__(self, inner: Store) -> None:
         self.inner = inner
         self.url = inner.url
+        self.shared = inner.shared
         self.dead = False
         #: How often each verb was called.
         self.calls: Counter[str] = Counter()
@@ -116,12 +122,15 @@ class FaultyStore:
         # A dead process holds nothing either: its operating system sees to that.
         await self.inner.close()
 
-    async def lease(self, owner: str, now: int, until: int) -> Mapping[int, int]:
-        return await self._do("lease", lambda: self.inner.lease(owner, now, until))
+    def watch(self, hinted: Callable[[Hint], None] | None) -> None:
+        self.inner.watch(hinted)
 
-    async def release(self, owner: str) -> None:
+    async def lease(self, owner: str, now: int, until: int, rank: Rank = Rank.WORKER) -> Lease:
+        return await self._do("lease", lambda: self.inner.lease(owner, now, until, rank))
+
+    async def release(self, owner: str, partitions: Collection[int] | None = None) -> None:
         if not self.dead:
-            await self._do("release", lambda: self.inner.release(owner))
+            await self._do("release", lambda: self.inner.release(owner, partitions))
 
     async def commit(self, commit: Commit) -> None:
         await self._do("commit", lambda: self._commit_slowly(commit))
@@ -137,20 +146,34 @@ class FaultyStore:
     async def load(self, refs: Sequence[ExecutionRef], *, closed_history: bool = False) -> list[StoredExecution | None]:
         return await self._do("load", lambda: self.inner.load(refs, closed_history=closed_history))
 
+    async def rows(self, refs: Sequence[ExecutionRef]) -> list[ExecutionRow | None]:
+        return await self._do("rows", lambda: self.inner.rows(refs))
+
     async def due(self, partitions: Sequence[int], before: int, after: Due | None, limit: int) -> list[Due]:
         return await self._do("due", lambda: self.inner.due(partitions, before, after, limit))
 
-    async def receive(self, partitions: Sequence[int], after: int, limit: int) -> list[InboxRow]:
-        return await self._do("receive", lambda: self.inner.receive(partitions, after, limit))
+    async def receive(self, partitions: Sequence[int], known: Collection[int], limit: int) -> list[InboxRow]:
+        return await self._do("receive", lambda: self.inner.receive(partitions, known, limit))
 
     async def send(self, messages: Sequence[tuple[int, bytes]]) -> None:
         await self._do("send", lambda: self.inner.send(messages))
 
-    async def answer(self, request_id: str) -> bytes | None:
-        return await self._do("answer", lambda: self.inner.answer(request_id))
+    async def answers(self, request_ids: Sequence[str]) -> dict[str, bytes]:
+        return await self._do("answers", lambda: self.inner.answers(request_ids))
 
     async def waiting_tasks(self, partitions: Sequence[int], task_queue: str, limit: int) -> list[TaskRow]:
         return await self._do("waiting_tasks", lambda: self.inner.waiting_tasks(partitions, task_queue, limit))
+
+    async def claim(
+        self, owner: str, task_queue: str, kinds: Collection[TaskKind], limit: int, now: int
+    ) -> list[TaskRow]:
+        return await self._do("claim", lambda: self.inner.claim(owner, task_queue, kinds, limit, now))
+
+    async def held(self, owner: str, tasks: Sequence[TaskRow]) -> list[str | None]:
+        return await self._do("held", lambda: self.inner.held(owner, tasks))
+
+    async def claims(self, partitions: Sequence[int], since: int) -> list[Claim]:
+        return await self._do("claims", lambda: self.inner.claims(partitions, since))
 
     async def find(self, filter: ExecutionFilter, limit: int, offset: int) -> list[ExecutionRow]:
         return await self._do("find", lambda: self.inner.find(filter, limit, offset))

@@ -255,13 +255,13 @@ LIMIT :limit;
 -- name: receive
 SELECT id, partition, data
 FROM inbox
-WHERE id > :after
+WHERE id NOT IN (SELECT value FROM json_each(:known))
   AND (:every_partition OR partition IN (SELECT value FROM json_each(:partitions)))
 ORDER BY id
 LIMIT :limit;
 
--- name: answer
-SELECT answer FROM answers WHERE request_id = ?;
+-- name: answers
+SELECT request_id, answer FROM (VALUES (?)) AS v CROSS JOIN answers ON request_id = column1;
 
 -- name: waiting_tasks
 SELECT e.partition, t.task_queue, e.workflow_id, e.run_id, t.key

@@ -1,4 +1,4 @@
-"""What an engine does for ever beside its work."""
+"""Retention: closed runs are forgotten when their time is over."""
 
 from __future__ import annotations
 
@@ -7,28 +7,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from tenuto.engine.clock import SECOND
-from tenuto.model.errors import LeaseLostError, StoreError, StoreOwnedError
+from tenuto.model.errors import StoreError
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
 logger = logging.getLogger("tenuto.engine")
-
-#: Seconds for which a lease holds; it is renewed three times as often.
-LEASE = 15.0
-
-
-async def keep_lease(engine: Engine) -> None:
-    """Stay the owner of our partitions."""
-    while True:
-        await asyncio.sleep(LEASE / 3)
-        try:
-            await engine.renew()
-        except (LeaseLostError, StoreOwnedError):
-            raise
-        except StoreError as error:
-            # The epoch fences whatever is written meanwhile, so there is time to try again.
-            logger.warning("the lease could not be renewed, which is tried again: %s", error)
 
 
 async def retain(engine: Engine, seconds: float) -> None:
