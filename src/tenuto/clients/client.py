@@ -23,6 +23,7 @@ from tenuto.durations import Duration, limit, seconds_of
 from tenuto.engine.clock import Clock, SystemClock
 from tenuto.engine.gateway import Gateway
 from tenuto.engine.ids import id_source
+from tenuto.engine.ownership import LEASE
 from tenuto.exceptions import WorkflowAlreadyStartedError
 from tenuto.given import UNSET, chosen, given
 from tenuto.listing import parse_query
@@ -61,17 +62,22 @@ class Client:
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
         limits: Limits | None = None,
         retention: Duration = timedelta(days=30),
+        lease: Duration = LEASE,
         clock: Clock | None = None,
     ) -> Client:
         """Open the store at `target`: `sqlite:///file.db` (relative), `sqlite:////absolute/file.db` or `memory://`.
 
-        `limits` and `retention` (how long closed runs are kept) hold for an engine that this process runs. Raises
-        StoreFormatError for a file that is not Tenuto's, ValueError for a URL that can't be understood."""
+        `limits`, `retention` (how long closed runs are kept) and `lease` hold for an engine that this process runs. A
+        process of which the others of a shared store don't hear for `lease` (6 seconds) loses its executions to them: a
+        shorter one replaces a process that hangs sooner, a longer one bears longer pauses. Raises StoreFormatError for
+        a file that is not Tenuto's, ValueError for a URL that can't be understood."""
         clock = clock or SystemClock()
         limits = limits or Limits()
         store = open_store(target)
+        gateway = Gateway(
+            store, clock, limits, id_source(clock), retention=seconds_of(retention), lease=seconds_of(lease)
+        )
         await store.open()
-        gateway = Gateway(store, clock, limits, id_source(clock), retention=seconds_of(retention))
         return cls(
             gateway,
             identity=identity,

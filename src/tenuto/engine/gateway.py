@@ -51,6 +51,8 @@ class Gateway:
         retention: float,
         lease: float = LEASE,
     ) -> None:
+        if lease < 1:
+            raise ValueError(f"a lease of {lease:g} s is too short to be renewed in time; the least is 1 s")
         self.store = store
         self.clock = clock
         self.limits = limits

@@ -49,7 +49,14 @@ async def opened(
     except ValueError as error:
         raise SettingsError(str(error)) from None
     await store.open()
-    gateway = Gateway(store, clock, Limits(), id_source(clock), retention=settings.retention_days * DAY)
+    gateway = Gateway(
+        store,
+        clock,
+        Limits(),
+        id_source(clock),
+        retention=settings.retention_days * DAY,
+        lease=settings.lease_seconds,
+    )
     try:
         services = Services(gateway, settings)
         worker = None if make_worker is None else make_worker(Client(gateway))

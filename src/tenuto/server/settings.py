@@ -53,6 +53,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file that holds `secrets_key`. Without both a key is generated and kept beside the database file."""
     retention_days: Annotated[float, Meta(ge=0)] = 30.0
     """How long closed executions are kept."""
+    lease_seconds: Annotated[float, Meta(ge=1, le=600)] = 6.0
+    """Seconds without a sign of life after which other servers take over what this one was doing. A shorter lease
+    replaces a server that hangs sooner, a longer one bears longer pauses of it."""
     token_ttl: Annotated[int, Meta(ge=1)] = 3600
     """Seconds that a token is good for. Clients renew theirs after 45 minutes."""
     admin_key: str = ""
