@@ -74,6 +74,12 @@ class ClosedRuns:
         resident.graph = None
         self._tell(resident, event)
 
+    def moved(self, run_id: str) -> None:
+        """Another engine has the run: those who wait have to look there."""
+        for waiter in self._waiters.pop(run_id, []):
+            if not waiter.done():
+                waiter.set_result(None)
+
     def _tell(self, resident: Resident, event: ev.AnyEvent | None) -> None:
         for waiter in self._waiters.pop(resident.row.run_id, []):
             if not waiter.done():

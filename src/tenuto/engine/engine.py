@@ -35,7 +35,7 @@ from tenuto.engine.ownership import LEASE, Ownership
 from tenuto.engine.pipeline import Pipeline
 from tenuto.engine.queries import Queries
 from tenuto.engine.recovery import Recovery
-from tenuto.engine.remote import RemoteRequests
+from tenuto.engine.remote import Remote
 from tenuto.engine.resident import Resident
 from tenuto.engine.residents import Residents
 from tenuto.engine.retention import retain
@@ -75,7 +75,7 @@ class Engine:
         *,
         owner: str,
         retention: float,
-        remote: RemoteRequests,
+        remote: Remote,
         rank: Rank = Rank.CLIENT,
         lease: float = LEASE,
     ) -> None:
@@ -228,6 +228,7 @@ class Engine:
             for resident in self.residents.of(moving):
                 if self.eviction.let_go(resident):
                     self.graphs.leave(resident)
+                    self.closed_runs.moved(resident.row.run_id)
                 else:
                     restless.add(resident.row.partition)
             if not restless or asyncio.get_running_loop().time() > until:

@@ -8,7 +8,6 @@ sees no difference.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
@@ -18,13 +17,12 @@ from tenuto.engine.clock import Clock
 from tenuto.engine.engine import Engine
 from tenuto.engine.graphs import restore
 from tenuto.engine.ownership import LEASE
-from tenuto.engine.remote import SELDOM, SOON, RemoteRequests
+from tenuto.engine.remote import Remote
 from tenuto.graph.parents import closing_event
 from tenuto.model import messages as msg
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreOwnedError
 from tenuto.model.events import AnyEvent, ExecutionRef
 from tenuto.model.limits import Limits
-from tenuto.model.policies import ExecutionStatus
 from tenuto.store.protocol import Hint, Rank, Store, StoredExecution
 
 #: Seconds that a worker waits for a client process that holds the partitions for one request.
@@ -59,9 +57,7 @@ class Gateway:
         self.new_id = new_id
         self._retention = retention
         self._lease = lease
-        self._remote = RemoteRequests(store, new_id)
-        #: Set when runs of other processes may have closed.
-        self._closings = asyncio.Event()
+        self._remote = Remote(store, new_id)
         self._engine: Engine | None = None
         self._users = 0
         self._lock = asyncio.Lock()
@@ -75,8 +71,6 @@ class Gateway:
 
     def _hinted(self, hint: Hint) -> None:
         self._remote.hinted(hint)
-        if hint.closed:
-            self._closings.set()
         if self._engine is not None:
             self._engine.hinted(hint)
 
@@ -197,31 +191,23 @@ class Gateway:
                 event = await self._engine.closed_runs.wait(ref.workflow_id, ref.run_id)
                 if event is not None:
                     return event
-            event = await self._wait_closed(ref)
+            event = await self._look_for_end(ref)
             if event is not None:
                 return event
 
-    async def _wait_closed(self, ref: ExecutionRef) -> AnyEvent | None:
-        """Look until the run has closed; None if this process has become the one that will know it first."""
-        pause = SOON
-        while True:
-            (row,) = await self.store.rows([ref])
-            if row is None:
-                raise not_found(ref)
-            if row.status is not ExecutionStatus.RUNNING:
-                closed = await self.load(ExecutionRef(ref.workflow_id, row.run_id), history=True)
-                if closed is None or not (closed.events or closed.graph_events):
-                    raise not_found(ref)
-                return closed.events[-1] if closed.events else closing_event(restore(closed))
-            # Also when the engine of this process asks to look again: the end is perhaps just being written, and must
-            # get its turn of the loop.
-            self._closings.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._closings.wait()
-            if self._engine is not None and ref.run_id is not None and self._engine.owns(ref.workflow_id):
-                return None
-            pause = min(pause * 1.5, SELDOM)
+    async def _look_for_end(self, ref: ExecutionRef) -> AnyEvent | None:
+        """The end of a run that another process owns; None after a while in which this one may have come to own it."""
+        try:
+            async with asyncio.timeout(PATIENCE_WITH_OTHERS):
+                row = await self._remote.end(ref)
+        except TimeoutError:
+            return None
+        if row is None:
+            raise not_found(ref)
+        closed = await self.load(ExecutionRef(ref.workflow_id, row.run_id), history=True)
+        if closed is None or not (closed.events or closed.graph_events):
+            raise not_found(ref)
+        return closed.events[-1] if closed.events else closing_event(restore(closed))
 
 
 def not_found(ref: ExecutionRef) -> RPCError:

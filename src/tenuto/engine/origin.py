@@ -11,7 +11,7 @@ from tenuto.model.messages import Answer
 
 
 class Origin(Struct, frozen=True):
-    """A caller in this process (`future`), a message of the `inbox`, or an execution that this process runs (neither)."""
+    """A caller in this process (`future`), a message of the `inbox`, or an execution that runs here (neither)."""
 
     future: asyncio.Future[Answer] | None = None
     inbox: tuple[int, int] | None = None
