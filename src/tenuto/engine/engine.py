@@ -200,6 +200,7 @@ class Engine:
             self.ownership.poke()
         if not hint.partitions.isdisjoint(self.ownership.epochs):
             self.inbox.poke()
+        self.graphs.hinted(hint)
 
     def gained(self, partitions: list[int]) -> None:
         """Executions of these partitions live here from now on."""
@@ -234,6 +235,7 @@ class Engine:
             if not restless or asyncio.get_running_loop().time() > until:
                 self.updates.forward()
                 self.inbox.leave(moving - restless)
+                self.graphs.left(moving - restless)
                 return [partition for partition in partitions if partition not in restless]
             await asyncio.sleep(0.01)
         return []

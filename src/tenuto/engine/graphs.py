@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tenuto.engine import graph_rows
 from tenuto.engine.catalog import Catalog
 from tenuto.engine.graph_host import GraphHost, NoHost
+from tenuto.engine.graph_reader import GraphReader
 from tenuto.engine.graph_requests import handle
 from tenuto.engine.graph_work import GraphWork
 from tenuto.engine.origin import Origin
@@ -30,7 +31,7 @@ from tenuto.model.errors import RPCError, RPCStatusCode
 from tenuto.model.events import ExecutionRef
 from tenuto.model.graph import Task
 from tenuto.model.graph_messages import TaskUpdate, TaskUpdated
-from tenuto.store.protocol import Document, StoredExecution
+from tenuto.store.protocol import PARTITIONS, Document, Hint, StoredExecution, partition_of
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tenuto.graph")
 
 T = TypeVar("T")
+
+#: How many ids are made for one that lives here.
+TRIES = 40
 
 
 class Graphs:
@@ -55,6 +59,7 @@ class Graphs:
         self._random = Random()
         self._waiting: set[asyncio.Future[Any]] = set()
         self._watchers: dict[str, list[Callable[[], None]]] = {}
+        self._reader = GraphReader(engine)
 
     def serve(self, host: GraphHost) -> None:
         """A server of this process runs scripts and system tasks from now on, so graphs are decided here."""
@@ -76,7 +81,18 @@ class Graphs:
             self.catalog,
             self.host.types,
             self.queues.route,
+            self.new_workflow_id,
         )
+
+    def new_workflow_id(self) -> str:
+        """A new id for an execution: one that lives here, if chance allows, since what is near needs no inbox."""
+        workflow_id = self.engine.new_run_id()
+        if len(self.engine.ownership.epochs) < PARTITIONS:
+            for _ in range(TRIES):
+                if self.engine.owns(workflow_id):
+                    break
+                workflow_id = self.engine.new_run_id()
+        return workflow_id
 
     # -- deciding ----------------------------------------------------------------------------------------------------
 
@@ -255,7 +271,9 @@ class Graphs:
             return None if graph.state.archived else render(graph)
 
         def seen(resident: Resident | None) -> None:
-            if resident is None or resident.row.task_queue != graph_rows.GRAPHS or resident.removed:
+            if resident is None and not self.engine.owns(workflow_id):
+                self._reader.read(workflow_id, read)
+            elif resident is None or resident.row.task_queue != graph_rows.GRAPHS or resident.removed:
                 self.after_commit(future, None)
             elif resident.graph is not None:
                 self.after_commit(future, shown(resident.graph))
@@ -263,8 +281,13 @@ class Graphs:
                 self.engine.closed_runs.read(resident.row, read)
 
         def read(stored: StoredExecution | None) -> None:
-            if not future.done():
-                future.set_result(None if stored is None else shown(restore(stored)))
+            if future.done():
+                return
+            try:
+                known = stored is not None and stored.graph_events
+                future.set_result(shown(restore(stored)) if known else None)  # type: ignore[arg-type]
+            except Exception as error:  # noqa: BLE001 - whoever asked is told; nobody else is concerned
+                future.set_exception(error)
 
         self.engine.residents.visit(workflow_id, seen)
         return future
@@ -286,7 +309,8 @@ class Graphs:
     # -- watching ----------------------------------------------------------------------------------------------------
 
     def subscribe(self, workflow_id: str, changed: Callable[[], None]) -> Callable[[], None]:
-        """Call `changed` after every commit that holds something of an execution. Returns how to stop that."""
+        """Call `changed` after every commit of ours that holds something of an execution, when the execution leaves us,
+        and, while others own it, whenever runs may have closed. Returns how to stop that."""
         watchers = self._watchers.setdefault(workflow_id, [])
         watchers.append(changed)
 
@@ -305,8 +329,26 @@ class Graphs:
             for changed in list(self._watchers.get(resident.row.workflow_id, ())):
                 changed()
 
+    def hinted(self, hint: Hint) -> None:
+        """Something may have happened elsewhere."""
+        if hint.closed:
+            self._look_again(lambda workflow_id: not self.engine.owns(workflow_id))
+
+    def _look_again(self, concerns: Callable[[str], bool]) -> None:
+        """Whoever watches such an execution has to look itself."""
+        for workflow_id in [workflow_id for workflow_id in self._watchers if concerns(workflow_id)]:
+            for changed in list(self._watchers.get(workflow_id, ())):
+                changed()
+
+    # -- partitions come and go --------------------------------------------------------------------------------------
+
+    def left(self, partitions: Set[int]) -> None:
+        """These partitions are no longer ours."""
+        self._look_again(lambda workflow_id: partition_of(workflow_id) in partitions)
+
     def start_over(self) -> None:
-        """A commit failed; everything is read again."""
+        """A commit failed, or partitions were lost; everything is read again."""
+        self._look_again(lambda workflow_id: True)
         self.queues.clear()
         self.places.clear()
         self.work.start_over()

@@ -57,3 +57,5 @@ class Context(Struct, frozen=True):
     """Task types that the engine's process runs itself."""
     route: Callable[[str, list[str]], str]
     """The domain for a task type, of several in order of preference: the first that is polled, else the last."""
+    new_workflow_id: Callable[[], str]
+    """A new id for an execution that is started: one that lives in the same process, if possible."""

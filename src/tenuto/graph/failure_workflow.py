@@ -34,7 +34,7 @@ def start(decision: Decision, task: Task | None) -> None:
         )
         return
     version = definition.failure_workflow_version or decision.context.definitions.latest_version(name) or 1
-    workflow_id = decision.context.new_id()
+    workflow_id = decision.context.new_workflow_id()
     input = state.input | {
         "workflowId": decision.execution.workflow_id,
         "reason": state.reason,

@@ -90,7 +90,7 @@ def carry_over(decision: Decision) -> None:
     beside = [task for task in state.open.values() if task.open and task.parent_task_id]
     if not beside:
         return
-    workflow_id = decision.context.new_id()
+    workflow_id = decision.context.new_workflow_id()
     nodes: list[WorkflowTask] = []
     for task in beside:
         node = decision.execution.node(task)

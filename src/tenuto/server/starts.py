@@ -50,7 +50,7 @@ async def start(
         body.existing_is_fine = True
         check(await services.gateway.request(ExecutionRef(workflow_id), body))
         return workflow_id
-    workflow_id = services.new_id()
+    workflow_id = services.graphs.new_workflow_id()
     check(await services.engine.submit(msg.Message(ExecutionRef(workflow_id), body), new=True))
     return workflow_id
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 #: Seconds that a request may wait at most.
 LONGEST_WAIT = 600.0
-#: Sub-workflows are looked at again after this time, whatever they do.
+#: Sub-workflows, and what other servers own, are looked at again after this time, whatever they do; those of other
+#: servers at first sooner.
 AGAIN = 0.25
+SOON = 0.01
 #: How deep sub-workflows are followed.
 DEPTH = 32
 
@@ -73,6 +76,7 @@ async def wait(
     changed = asyncio.Event()
     stop = services.graphs.subscribe(workflow_id, changed.set)
     deadline = asyncio.get_running_loop().time() + min(timeout, LONGEST_WAIT)
+    pause = SOON
     try:
         while True:
             changed.clear()
@@ -83,11 +87,13 @@ async def wait(
                 if not seen.workflow:
                     seen = await look(services, workflow_id, lambda graph: see(graph, references, whole=True))
                 return seen, blocking, not seen.closed and blocking is None
-            try:
-                async with asyncio.timeout(min(left, AGAIN) if seen.children else left):
+            if not services.engine.owns(workflow_id):
+                left, pause = min(left, pause), min(2 * pause, AGAIN)
+            elif seen.children:
+                left = min(left, AGAIN)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
                     await changed.wait()
-            except TimeoutError:
-                continue
     finally:
         stop()
 

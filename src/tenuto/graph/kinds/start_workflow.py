@@ -42,7 +42,7 @@ def _start_message(decision: Decision, task: Task) -> tuple[str, GraphStart]:
     if problem:
         raise BadStart(problem)
     key = text_of(request.get("idempotencyKey"))
-    return idempotent_id(name, key, 0) if key else decision.context.new_id(), GraphStart(
+    return idempotent_id(name, key, 0) if key else decision.context.new_workflow_id(), GraphStart(
         name,
         version or 1,
         snapshot,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import NAMESPACE_OID, uuid5
 
 from tenuto.graph.definitions import (
     DefinitionError,
@@ -117,7 +116,7 @@ class SubWorkflow(Kind):
         if key:
             child_id = idempotent_id(name, key, int(task.memory.get("number", 0)))
         else:
-            child_id = str(uuid5(NAMESPACE_OID, f"{execution.workflow_id}:{task.task_id}:{execution.next_event_id}"))
+            child_id = decision.context.new_workflow_id()
         if snapshot is None:
             queue = definitions.code(name)
             if queue is None:
