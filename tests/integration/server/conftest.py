@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -26,12 +27,16 @@ class Served:
         self.client = client
 
 
+#: Made once: reading the certificates takes longer than many a test.
+TLS = ssl.create_default_context()
+
+
 @asynccontextmanager
 async def served(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Served]:
     with bound_socket(settings.host, settings.port) as listener:
         async with opened(settings, clock) as services, listening(services, listener):
             url = url_of(listener)
-            async with httpx.AsyncClient(base_url=f"{url}/api", timeout=20) as client:
+            async with httpx.AsyncClient(base_url=f"{url}/api", timeout=20, verify=TLS) as client:
                 yield Served(services, url, client)
 
 
