@@ -47,7 +47,7 @@ async def test_unnamed_memory_stores_have_nothing_in_common() -> None:
         ("orders.db", "sqlite:///relative.db"),
         ("mysql://host/db", "sqlite:///relative.db"),
         ("", "names no store"),
-        ("postgresql://host/db", r"tenuto\[postgres\]"),
+        ("postgresql://host/db?sslmode=require&mode=ro", "there is no option mode"),
         ("sqlite://orders.db", "three slashes"),
         ("sqlite:///", "names no file"),
         ("sqlite:///data/", "names no file"),

@@ -57,9 +57,9 @@ class Statement:
         return text
 
 
-def load_statements(dialect: str) -> dict[str, Statement]:
-    """The statements of `sql/<dialect>/statements.sql` by name, without comments."""
-    source = (files("tenuto.store") / "sql" / dialect / "statements.sql").read_text("utf-8")
+def load_statements(dialect: str, file: str = "statements") -> dict[str, Statement]:
+    """The statements of `sql/<dialect>/<file>.sql` by name, without comments."""
+    source = (files("tenuto.store") / "sql" / dialect / f"{file}.sql").read_text("utf-8")
     fragments: dict[str, str] = {}
     statements: dict[str, Statement] = {}
     for kind, name, body in _BLOCK.findall(source):

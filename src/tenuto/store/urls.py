@@ -8,7 +8,10 @@ from tenuto.store.memory import MemoryStore
 from tenuto.store.protocol import Store
 from tenuto.store.sqlite import SYNCHRONOUS, SqliteStore
 
-_FORMS = "memory://, memory://name, sqlite:///relative.db or sqlite:////absolute.db"
+_FORMS = (
+    "memory://, memory://name, sqlite:///relative.db, sqlite:////absolute.db or"
+    " postgresql://user@host:5432/database?schema=tenuto"
+)
 
 
 def open_store(url: str) -> Store:
@@ -17,6 +20,10 @@ def open_store(url: str) -> Store:
     - `memory://`: of its own; `memory://name`: shared by all stores of that name in this process.
     - `sqlite:///orders.db`, `sqlite:////var/lib/orders.db`; `?synchronous=NORMAL` trades safety from
       a loss of power for speed.
+    - `postgresql://user:password@host:5432/database`: a schema in a database, `?schema=tenuto` unless another is named;
+      sslmode, sslrootcert, connect_timeout, application_name as everywhere; `pool` connections at most beside those for
+      commits and hints (4), `pooler=transaction` behind a pooler of that mode, `statement_timeout` in seconds (30),
+      `notify=off` to send and hear no hints.
 
     Raises `ValueError` that says what is allowed for everything else."""
     scheme, separator, rest = url.partition("://")
@@ -28,10 +35,9 @@ def open_store(url: str) -> Store:
         case "sqlite":
             return _sqlite(url, place, query)
         case "postgresql" | "postgres":
-            raise ValueError(
-                "PostgreSQL comes with the extra tenuto[postgres] in a later release. Until then a"
-                f" store is one of {_FORMS}."
-            )
+            from tenuto.store.postgres.store import PostgresStore
+
+            return PostgresStore(url)
     raise ValueError(f"{url!r} names no store. A store is one of {_FORMS}.")
 
 

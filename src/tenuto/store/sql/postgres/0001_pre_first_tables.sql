@@ -25,11 +25,12 @@ BEGIN
 END
 $$;
 
--- The processes that take part. Whoever takes partitions away from a member raises its revision; every commit
--- of the member asks for the revision it knows, and locks the row meanwhile.
+-- The processes that take part. Every commit of a member asks for the revision that it knows of its row, and locks
+-- the row meanwhile: whoever takes its partitions deletes the row first. A revision is never used again.
+CREATE SEQUENCE {schema}.member_revisions;
 CREATE TABLE {schema}.members (
     name text COLLATE "C" PRIMARY KEY,
-    revision bigint NOT NULL,
+    revision bigint NOT NULL DEFAULT nextval('{schema}.member_revisions'),
     rank smallint NOT NULL,
     until timestamptz NOT NULL,
     renewed timestamptz NOT NULL,
@@ -102,6 +103,7 @@ CREATE TABLE {schema}.closed_executions (
 ) PARTITION BY LIST (slot);
 CREATE INDEX closed_executions_by_workflow ON {schema}.closed_executions (workflow_id, number);
 CREATE INDEX closed_executions_by_start ON {schema}.closed_executions (start_time, number);
+CREATE INDEX closed_executions_stuck ON {schema}.closed_executions (start_time, number) WHERE problem IS NOT NULL;
 CREATE INDEX closed_executions_by_close ON {schema}.closed_executions (close_time);
 
 -- The hot table: appended to, never changed.
@@ -147,10 +149,9 @@ CREATE TABLE {schema}.tasks (
 CREATE INDEX tasks_waiting ON {schema}.tasks (task_queue, kind, partition, id) WHERE claimed_by IS NULL;
 CREATE INDEX tasks_claimed ON {schema}.tasks (partition, claimed_by) WHERE claimed_by IS NOT NULL;
 
--- id = message_numbers * 256 + partition: ids grow in the order of recording, and an id tells its partition.
 CREATE TABLE {schema}.inbox (
     partition smallint NOT NULL,
-    id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT nextval('{schema}.message_numbers'),
     data bytea NOT NULL,
     PRIMARY KEY (partition, id)
 ) WITH (
@@ -201,6 +202,9 @@ CREATE INDEX workflow_index_by_type ON {schema}.workflow_index (workflow_type, s
 CREATE INDEX workflow_index_by_workflow ON {schema}.workflow_index (workflow_id);
 CREATE INDEX workflow_index_by_correlation ON {schema}.workflow_index (correlation_id)
 WHERE correlation_id IS NOT NULL;
+-- Every start with an idempotency key asks for it.
+CREATE INDEX workflow_index_by_idempotency ON {schema}.workflow_index (idempotency_key)
+WHERE idempotency_key IS NOT NULL;
 
 CREATE TABLE {schema}.task_index (
     partition smallint NOT NULL,

@@ -1,0 +1,130 @@
+"""The driver, asyncpg, in the only file that knows it: connecting, and what its errors mean in our words."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tenuto.model.errors import StoreBusyError, StoreError, StoreFormatError, StoreFullError
+from tenuto.store.postgres.options import Options, shown
+
+
+class Connection(Protocol):
+    """What is used of the driver's connection."""
+
+    async def fetch(self, query: str, *values: object, timeout: float | None = None) -> list[Any]: ...
+    async def execute(self, query: str) -> str: ...
+    async def add_listener(self, channel: str, callback: Callable[..., None]) -> None: ...
+    def add_termination_listener(self, callback: Callable[..., None]) -> None: ...
+    def is_closed(self) -> bool: ...
+    def is_in_transaction(self) -> bool: ...
+    async def close(self, *, timeout: float | None = None) -> None: ...
+    def terminate(self) -> None: ...
+
+
+_STATEMENTS_KEPT = 1000  # prepared in a connection: commits come in many compositions
+_LONGEST_STATEMENT = 200_000  # bytes of one that is kept
+
+PLANS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+"""How statements are planned: once, and as they are written for, loops through indexes. What is known of a table that
+was empty a minute ago would suggest otherwise."""
+
+SEARCH_PLANS = {
+    "plan_cache_mode": "force_custom_plan",
+    "enable_seqscan": "on",
+    "enable_hashjoin": "on",
+    "enable_mergejoin": "on",
+}
+"""How statements are planned that ask now for this and now for that: each time, for what is asked."""
+
+
+REFUSED = "TN001"
+"""The SQLSTATE of a commit that did not find what it expected."""
+
+
+def timeouts(options: Options) -> dict[str, str]:
+    """What the server shall not wait for any longer, in milliseconds."""
+    most = int(options.statement_timeout * 1000)
+    return {
+        "statement_timeout": str(most),
+        "lock_timeout": str(max(1, most // 2)),
+        "idle_in_transaction_session_timeout": str(min(most, 10_000)),
+    }
+
+
+async def connect(options: Options) -> Connection:
+    """A new connection. Raises `StoreError`."""
+    asyncpg = _asyncpg()
+    settings = {"application_name": options.application_name}
+    if not options.pooled:  # a pooler knows few settings, and keeps no session for the others
+        settings |= timeouts(options) | PLANS
+    try:
+        connection: Connection = await asyncpg.connect(
+            options.dsn,
+            timeout=options.connect_timeout,
+            command_timeout=options.statement_timeout + 5,
+            statement_cache_size=0 if options.pooled else _STATEMENTS_KEPT,
+            max_cached_statement_lifetime=0,
+            max_cacheable_statement_size=_LONGEST_STATEMENT,
+            server_settings=settings,
+        )
+    except asyncpg.ClientConfigurationError as error:
+        raise StoreError(f"{shown(options.dsn)} can't be connected to: {error}.") from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ssl.SSLError) as error:
+        reason = str(error) or type(error).__name__
+        raise StoreError(f"{shown(options.dsn)} can't be connected to: {reason.rstrip('.')}.") from error
+    return connection
+
+
+def _asyncpg() -> Any:
+    try:
+        import asyncpg  # type: ignore[import-untyped]
+    except ImportError:
+        raise StoreError(
+            'A postgresql:// store needs the package asyncpg. Install it with: pip install "tenuto[postgres]"'
+        ) from None
+    return asyncpg
+
+
+def is_ours(error: BaseException) -> bool:
+    """Does this error come from the driver or the network?"""
+    import asyncpg
+
+    known = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, UnicodeError)
+    return isinstance(error, known)
+
+
+def translated(error: BaseException, schema: str) -> StoreError:
+    """`error` in our words."""
+    code = getattr(error, "sqlstate", None) or ""
+    text = (str(error) or type(error).__name__).rstrip(".")
+    match code[:2], code:
+        case _, "TN001":
+            return StoreError(f"The database refused a commit: {text}.")
+        case _, "23505":
+            return StoreError(f"The database has recorded this already: {text}.")
+        case _, "57014" | "25P03":
+            return StoreError(f"The database gave up on a statement that took too long: {text}.")
+        case _, "55P03":
+            return StoreBusyError(f"The database was locked by others for too long: {text}.")
+        case "53", "53100" | "53200":
+            return StoreFullError(f"The database has no room left: {text}. Nothing of the last change was recorded.")
+        case _, "42P01" | "3F000" | "42703" | "42883":
+            return StoreFormatError(
+                f"The schema {schema} is not what this Tenuto expects: {text}. Run: tenuto db migrate"
+            )
+        case _, "42501":
+            return StoreError(
+                f"The role of this connection may not do what is needed: {text}. Grant it with: tenuto db migrate"
+                " --grant ROLE"
+            )
+        case "", _:
+            return StoreError(f"The connection to the database was lost: {text}.")
+    return StoreError(f"The database could not do what was asked of it: {text}.")
