@@ -1,0 +1,185 @@
+"""What is done to processes, connections and the database, by chance but by a seed, and how soon it was got over."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.database import Database
+from tests.chaos.processes import Member
+from tests.chaos.witness import Witness, Write, first_write
+
+#: Seconds of the default lease, and those that a frozen process sleeps beyond it.
+LEASE = 6.0
+OVERSLEPT = (1.5, 4.0)
+#: Seconds after which what somebody had who has gone must be with others: promised are 10.
+MOVE_LIMIT = 10.0
+#: What a process says that finds its partitions taken, and seconds until it must have said so.
+LOSS = "may not write"
+SAY_LIMIT = 20.0
+EVERYTHING = frozenset(range(256))
+
+
+@dataclass
+class Fault:
+    """One thing that was done, when, and what came of it."""
+
+    kind: str
+    at: float
+    victim: str = ""
+    affected: frozenset[int] = EVERYTHING
+    """Partitions in which it was felt."""
+    over: float = 0.0
+    """When the cause had gone: the process or database was started or woken again."""
+    moved: float | None = None
+    """Seconds until others had what the victim had."""
+    ordeal: bool = False
+    """Does what the victim itself writes meanwhile not count?"""
+    faults: list[str] = field(default_factory=list)
+    """What was not as promised."""
+
+    def recovery(self, writes: Sequence[Write]) -> float | None:
+        """Seconds until something was written in the affected partitions again."""
+
+        def counts(write: Write) -> bool:
+            return not self.affected.isdisjoint(write.partitions) and not (
+                self.ordeal and write.application == self.victim
+            )
+
+        return first_write(list(writes), self.at, counts)
+
+
+class Driver:
+    """Does what its methods are called. All of them return when the victim is at work again."""
+
+    def __init__(
+        self,
+        database: Database,
+        witness: Witness,
+        engines: Sequence[Member],
+        workers: Sequence[Member],
+        chosen: random.Random,
+    ) -> None:
+        self.done: list[Fault] = []
+        self._database = database
+        self._witness = witness
+        self._engines = engines
+        self._workers = workers
+        self._chosen = chosen
+        self._busy: set[str] = set()
+        self.methods: dict[str, Callable[[], Awaitable[None]]] = {
+            "kill engine": lambda: self._kill(self._pick(engines)),
+            "kill worker": lambda: self._kill(self._pick(workers)),
+            "freeze engine": lambda: self._freeze(self._pick(engines)),
+            "freeze worker": lambda: self._freeze(self._pick(workers)),
+            "pause engine": lambda: self._pause(self._pick(engines)),
+            "stop engine": lambda: self._restart(self._pick(engines)),
+            "stop worker": lambda: self._restart(self._pick(workers)),
+            "cut connections": self._cut,
+            "crash database": self._crash_database,
+            "kill backend": self._kill_backend,
+        }
+
+    def _pick(self, members: Sequence[Member]) -> Member:
+        free = [member for member in members if member.name not in self._busy]
+        return self._chosen.choice(free)
+
+    async def _kill(self, member: Member) -> None:
+        """`kill -9`; a supervisor starts it again after a moment."""
+        fault = await self._begin("kill", member)
+        pid = member.pid
+        member.kill()
+        moved = asyncio.create_task(self._moved(fault, pid))
+        await asyncio.sleep(self._chosen.uniform(0.3, 2.0))
+        await self._start(member, fault)
+        await moved
+
+    async def _freeze(self, member: Member) -> None:
+        """SIGSTOP for longer than the lease: when it wakes up, it may write nothing of what it had in mind."""
+        fault = await self._begin("freeze", member)
+        said = member.size_of_log()
+        member.freeze()
+        moved = asyncio.create_task(self._moved(fault, member.pid))
+        await asyncio.sleep(LEASE + self._chosen.uniform(*OVERSLEPT))
+        await moved
+        fault.over = time.time()
+        member.resume()
+        try:
+            if fault.affected:
+                await self._says_so(member, said, fault)
+        finally:
+            self._busy.discard(member.name)
+
+    async def _says_so(self, member: Member, said: int, fault: Fault) -> None:
+        deadline = time.monotonic() + SAY_LIMIT
+        while LOSS not in member.said(said):
+            if time.monotonic() > deadline:
+                fault.faults.append(f"{member.name} was frozen, lost its partitions, and does not say so")
+                return
+            await asyncio.sleep(0.1)
+
+    async def _pause(self, member: Member) -> None:
+        """SIGSTOP for less than the lease: nobody may take anything from it."""
+        fault = await self._begin("pause", member)
+        fault.ordeal = False
+        member.freeze()
+        await asyncio.sleep(self._chosen.uniform(0.5, LEASE / 3))
+        fault.over = time.time()
+        member.resume()
+        self._busy.discard(member.name)
+
+    async def _restart(self, member: Member) -> None:
+        """SIGTERM, as in an upgrade: it hands everything over and ends."""
+        fault = await self._begin("stop", member)
+        pid = member.pid
+        await member.stop()
+        await self._moved(fault, pid)
+        await self._start(member, fault)
+
+    async def _cut(self) -> None:
+        fault = self._note("cut connections", "")
+        cut = 0
+        for _ in range(3):
+            cut += await self._database.cut(self._chosen, 0.5)
+            await asyncio.sleep(self._chosen.uniform(0.1, 0.5))
+        fault.victim = f"{cut} connections"
+        fault.over = time.time()
+
+    async def _crash_database(self) -> None:
+        fault = self._note("crash database", "")
+        await self._database.crash()
+        await asyncio.sleep(self._chosen.uniform(0.2, 2.0))
+        fault.over = time.time()
+        await self._database.start()
+
+    async def _kill_backend(self) -> None:
+        fault = self._note("kill backend", "")
+        await self._database.kill_a_backend(self._chosen)
+        fault.over = time.time()
+
+    async def _begin(self, what: str, member: Member) -> Fault:
+        self._busy.add(member.name)
+        affected = frozenset(await self._witness.owned_by(member.pid))
+        fault = self._note(what, member.application)
+        fault.affected, fault.ordeal = affected, True
+        return fault
+
+    def _note(self, kind: str, victim: str) -> Fault:
+        fault = Fault(kind, time.time(), victim)
+        self.done.append(fault)
+        return fault
+
+    async def _moved(self, fault: Fault, pid: int) -> None:
+        """Wait until nothing is left of what the process had: no partition, and no task that it had claimed."""
+        fault.moved = await self._witness.moved(fault.affected, pid, 3 * MOVE_LIMIT) - fault.at
+        if fault.moved > MOVE_LIMIT:
+            fault.faults.append(f"{fault.kind} {fault.victim}: partitions and tasks moved after {fault.moved:.1f} s")
+
+    async def _start(self, member: Member, fault: Fault) -> None:
+        member.start()
+        fault.over = time.time()
+        await member.serves()
+        self._busy.discard(member.name)

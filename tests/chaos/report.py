@@ -1,0 +1,62 @@
+"""What happened when, how soon it was got over, and what was done meanwhile: as text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import median
+
+from tests.chaos.faults import Fault
+from tests.chaos.witness import Write
+
+#: Seconds of a line of the table of throughput.
+SLICE = 5.0
+
+
+def report(began: float, faults: Sequence[Fault], writes: Sequence[Write], finished: Sequence[float]) -> str:
+    return "\n\n".join(
+        [_timeline(began, faults, writes), _recovery(faults, writes), _throughput(began, faults, writes, finished)]
+    )
+
+
+def _timeline(began: float, faults: Sequence[Fault], writes: Sequence[Write]) -> str:
+    lines = ["   at s  what             whom             partitions  moved after  first commit after"]
+    for fault in faults:
+        lines.append(
+            f"{fault.at - began:7.1f}  {fault.kind:15}  {fault.victim:15}  {len(fault.affected):10}"
+            f"  {_seconds(fault.moved):>11}  {_seconds(fault.recovery(writes)):>18}"
+        )
+    return "\n".join(lines)
+
+
+def _recovery(faults: Sequence[Fault], writes: Sequence[Write]) -> str:
+    """The time from the fault to the first commit in the partitions that it affected, by kind."""
+    times: dict[str, list[float]] = defaultdict(list)
+    for fault in faults:
+        seconds = fault.recovery(writes)
+        if fault.affected and seconds is not None:
+            times[f"{fault.kind} {fault.victim.partition('-')[0] if fault.ordeal else ''}".strip()].append(seconds)
+    lines = ["recovery after            times  median  worst"]
+    lines += [
+        f"{kind:24}  {len(them):5}  {median(them):5.2f} s  {max(them):5.2f} s" for kind, them in sorted(times.items())
+    ]
+    return "\n".join(lines)
+
+
+def _throughput(began: float, faults: Sequence[Fault], writes: Sequence[Write], finished: Sequence[float]) -> str:
+    last = max([write.at for write in writes] + list(finished), default=began)
+    lines = ["   from s  commits/s  histories/s  runs ended/s"]
+    for number in range(int((last - began) / SLICE) + 1):
+        start = began + number * SLICE
+        inside = [write for write in writes if start <= write.at < start + SLICE]
+        ended = sum(start <= at < start + SLICE for at in finished)
+        kinds = ", ".join(fault.kind for fault in faults if start <= fault.at < start + SLICE)
+        lines.append(
+            f"{number * SLICE:9.0f}  {len(inside) / SLICE:9.1f}  {sum(w.histories for w in inside) / SLICE:11.1f}"
+            f"  {ended / SLICE:12.1f}  {kinds}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"

@@ -1,0 +1,136 @@
+"""Who wrote what when, as PostgreSQL itself saw it: a trigger on the table of histories notes every commit that adds to
+one, with the process that made it and the epochs that were current. So it is seen from outside whether each epoch of a
+partition had one writer, and how long partitions had none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from tests.chaos.database import DOWN, Database
+
+_SET_UP = """
+CREATE SCHEMA witness;
+CREATE TABLE witness.commits (
+    id bigserial PRIMARY KEY, at double precision, application text, partitions smallint[], epochs bigint[],
+    histories integer
+);
+CREATE FUNCTION witness.note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO witness.commits (at, application, partitions, epochs, histories)
+    SELECT extract(epoch FROM clock_timestamp()), current_setting('application_name'),
+        array_agg(p.partition ORDER BY p.partition), array_agg(p.epoch ORDER BY p.partition),
+        (SELECT count(*) FROM added)
+    FROM tenuto.partitions AS p
+    WHERE p.partition IN (SELECT partition FROM added)
+    HAVING count(*) > 0;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER witness AFTER INSERT ON tenuto.history
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION witness.note();
+"""
+_LEFT = """
+SELECT count(*) FROM (
+    SELECT FROM tenuto.partitions
+    WHERE partition = ANY ($1::smallint[]) AND (member IS NULL OR member LIKE $2)
+    UNION ALL
+    SELECT FROM tenuto.tasks WHERE claimed_by LIKE $2
+) AS whatever
+"""
+
+
+@dataclass
+class Write:
+    """One commit that added to histories."""
+
+    at: float
+    application: str
+    partitions: list[int]
+    epochs: list[int]
+    histories: int
+
+
+class Witness:
+    """Asks PostgreSQL, over connections that don't count among Tenuto's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def set_up(self) -> None:
+        """The tables of the store must be there."""
+        connection = await self._database.connect()
+        try:
+            await connection.execute(_SET_UP)
+        finally:
+            await connection.close()
+
+    async def ask(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The rows, as soon as PostgreSQL gives any."""
+        while True:
+            try:
+                connection = await self._database.connect()
+                try:
+                    return await connection.fetch(statement, *arguments)
+                finally:
+                    await connection.close()
+            except DOWN:
+                await asyncio.sleep(0.05)
+
+    async def owned_by(self, pid: int) -> set[int]:
+        rows = await self.ask("SELECT partition FROM tenuto.partitions WHERE member LIKE $1", f"pid {pid} on %")
+        return {row["partition"] for row in rows}
+
+    async def owners(self) -> dict[str, int]:
+        """How many partitions each member owns; '' stands for nobody."""
+        rows = await self.ask("SELECT coalesce(member, '') AS member, count(*) FROM tenuto.partitions GROUP BY 1")
+        return {row["member"]: row["count"] for row in rows}
+
+    async def moved(self, partitions: Collection[int], pid: int, limit: float) -> float:
+        """When others had these partitions, and all tasks that this process had claimed were off its hands."""
+        deadline = time.time() + limit
+        while True:
+            left = await self.ask(_LEFT, list(partitions), f"pid {pid} on %")
+            if not left[0]["count"] or time.time() > deadline:
+                return time.time()
+            await asyncio.sleep(0.1)
+
+    async def writes(self, since: float = 0.0) -> list[Write]:
+        rows = await self.ask(
+            "SELECT at, application, partitions, epochs, histories FROM witness.commits WHERE at >= $1 ORDER BY id",
+            since,
+        )
+        return [Write(*row.values()) for row in rows]
+
+    async def count(self, table: str) -> int:
+        return (await self.ask(f"SELECT count(*) FROM tenuto.{table}"))[0]["count"]
+
+
+def first_write(writes: list[Write], since: float, counts: Callable[[Write], bool]) -> float | None:
+    """Seconds from `since` to the first of these writes; None if there is none."""
+    return next((write.at - since for write in writes if write.at >= since and counts(write)), None)
+
+
+def two_writers(writes: list[Write]) -> list[str]:
+    """Epochs of a partition in which more than one process wrote, and those that came again after a later one."""
+    writers: dict[tuple[int, int], set[str]] = defaultdict(set)
+    latest: dict[int, int] = Counter()
+    faults = []
+    for write in writes:
+        for partition, epoch in zip(write.partitions, write.epochs, strict=True):
+            writers[partition, epoch].add(write.application)
+            if epoch < latest[partition]:
+                faults.append(
+                    f"{write.application} wrote to partition {partition} under epoch {epoch} after it was over"
+                )
+            latest[partition] = max(latest[partition], epoch)
+    faults += [
+        f"partition {p}, epoch {e}: {sorted(names)} wrote" for (p, e), names in writers.items() if len(names) > 1
+    ]
+    return faults
