@@ -88,9 +88,7 @@ class Batch:
         for resident in self.residents:
             if _add_rows(commit, resident, self.transitions):
                 partitions.add(resident.row.partition)
-        if self.received or self.answers:
-            # They belong to no execution that changed; any one of our epochs proves that we still own something.
-            partitions.add(next(iter(epochs), 0) if not partitions else next(iter(partitions)))
+        partitions.update(partition for partition, _ in self.received)
         if not partitions and not self.sent and not self.documents and not self.deleted_documents:
             return None
         commit.epochs = {partition: epochs.get(partition, -1) for partition in partitions}
