@@ -17,7 +17,7 @@ from tenuto.model.events import ExecutionRef
 from tenuto.model.policies import ExecutionStatus
 from tenuto.model.search import SearchQuery
 from tenuto.store.migrations import load_migrations
-from tenuto.store.postgres import claims, documents, driver, reads, schema
+from tenuto.store.postgres import claims, documents, driver, reads, schema, search
 from tenuto.store.postgres.commit import Plan
 from tenuto.store.postgres.hints import Listener, Outbox, new_sender
 from tenuto.store.postgres.members import Membership, lease_lost
@@ -64,6 +64,8 @@ class PostgresStore:
         self._membership = Membership(self._options, self._statements)
         self._writer = Line(self._options, self._prepare_writer)
         self._pool = Pool(self._options)
+        self._searching = asyncio.Semaphore(max(1, self._options.pool // 2))
+        self._longest = self._options.statement_timeout
         self._claims = claims.Claims()
         self._sender = new_sender()
         self._outbox = Outbox(self._sender, self._notify)
@@ -268,13 +270,15 @@ class PostgresStore:
         return await documents.delete_document(self._fetch, collection, key)
 
     async def search_workflows(self, query: SearchQuery) -> SearchPage[WorkflowIndexRow]:
-        raise NotImplementedError
+        return await self._find(
+            lambda session: search.search_workflows(session, self._statements, query, self._longest)
+        )
 
     async def search_tasks(self, query: SearchQuery) -> SearchPage[TaskIndexRow]:
-        raise NotImplementedError
+        return await self._find(lambda session: search.search_tasks(session, self._statements, query, self._longest))
 
     async def find_tasks(self, task_ids: Sequence[str]) -> list[TaskIndexRow | None]:
-        raise NotImplementedError
+        return await search.find_tasks(self._fetch, task_ids)
 
     async def owner(self) -> str | None:
         owners = [unescape(description) for (description,) in await self._fetch("owners", {})]
@@ -315,7 +319,12 @@ class PostgresStore:
             async with session.transaction(driver.SEARCH_PLANS):
                 return await session.fetch(statement, values)
 
-        return await self._read(work)
+        return await self._find(work)
+
+    async def _find(self, work: Callable[[Session], Awaitable[R]]) -> R:
+        """As `_read`, for what may take long: there are always sessions left for the rest."""
+        async with self._searching:
+            return await self._read(work)
 
     def _slot_of(self, start_time: int) -> int:
         return start_time // self._era % SLOTS
