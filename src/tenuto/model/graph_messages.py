@@ -140,6 +140,31 @@ class ChildRevived(Struct, array_like=True, gc=False, tag_field="kind", tag="chi
     cause: str
 
 
+class GraphTake(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_take"):
+    """A worker that polls another server takes this task. Not `wanted`: it was claimed, but nobody waits for it now."""
+
+    number: int
+    worker_id: str
+    wanted: bool = True
+
+
+class GraphQueueing(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_queueing"):
+    """Put a task that waits for a worker into its queue, should it be missing there; or take it out."""
+
+    task_id: str
+    withdraw: bool = False
+
+
+class GraphTaken(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_taken"):
+    """A task that was handed out, as the API shows it, without its secrets: they are put in where the worker is."""
+
+    view: dict[str, Json]
+    template: dict[str, Json] = {}
+    """What its input was made from, if that names secrets."""
+    metadata: list[str] = []
+    """The secrets that its definition wants beside the input."""
+
+
 class TaskUpdated(Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag="task_updated"):
     """The update was taken (or came too late, `ignored`). `ended`: the task is over."""
 
@@ -167,5 +192,7 @@ GraphBody = (
     | GraphPush
     | GraphJump
     | GraphRemove
+    | GraphTake
+    | GraphQueueing
     | ChildRevived
 )

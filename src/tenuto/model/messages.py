@@ -14,7 +14,7 @@ from msgspec import Struct
 from tenuto.model.errors import RPCStatusCode
 from tenuto.model.events import ExecutionRef, Memo, ParentRef
 from tenuto.model.failures import Failure
-from tenuto.model.graph_messages import GraphBody, TaskUpdated
+from tenuto.model.graph_messages import GraphBody, GraphTaken, TaskUpdated
 from tenuto.model.payloads import Payload
 from tenuto.model.policies import (
     ExecutionStatus,
@@ -189,7 +189,7 @@ class QueryRejected(Struct, array_like=True, frozen=True, gc=False, tag_field="k
     status: ExecutionStatus
 
 
-Answer = Done | Started | Refused | Outcome | Accepted | QueryRejected | TaskUpdated
+Answer = Done | Started | Refused | Outcome | Accepted | QueryRejected | TaskUpdated | GraphTaken
 
 _encoder = msgspec.msgpack.Encoder()
 _messages = msgspec.msgpack.Decoder(Message)
