@@ -21,6 +21,18 @@ async def short(seconds: float) -> float:
     return seconds
 
 
+#: Rounds of `busy`: some milliseconds of CPU on a machine of 2025.
+ROUNDS = 60_000
+
+
+@activity.defn
+async def busy(number: int) -> int:
+    """A fixed amount of Python."""
+    for _ in range(ROUNDS):
+        number = (number * 1_103_515_245 + 12_345) & 0x7FFF_FFFF
+    return number
+
+
 @activity.defn
 async def passed(marker: str) -> bool:
     """Wait until the file is there."""
@@ -62,6 +74,44 @@ class FanOut:
 
 
 @workflow.defn
+class Busy:
+    """Activities that compute, one after the other."""
+
+    @workflow.run
+    async def run(self, steps: int) -> int:
+        total = 0
+        for _ in range(steps):
+            total = await workflow.execute_activity(busy, total)
+        return total
+
+
+#: The task queue of activities whose code the engine doesn't have.
+JOBS = "jobs"
+
+
+@workflow.defn
+class Jobs:
+    """Trivial activities on workers elsewhere, all at once."""
+
+    @workflow.run
+    async def run(self, width: int) -> int:
+        jobs = (workflow.execute_activity(trivial, number, task_queue=JOBS) for number in range(width))
+        return len(await asyncio.gather(*jobs))
+
+
+@workflow.defn
+class RemoteChain:
+    """Trivial activities on workers elsewhere, one after the other."""
+
+    @workflow.run
+    async def run(self, steps: int) -> int:
+        total = 0
+        for _ in range(steps):
+            total = await workflow.execute_activity(trivial, total, task_queue=JOBS)
+        return total
+
+
+@workflow.defn
 class Gated:
     """One trivial activity, then one that waits for a file."""
 
@@ -78,5 +128,5 @@ class Sleeper:
         await workflow.sleep(timedelta(seconds=seconds))
 
 
-WORKFLOWS = [Chain, Mixed, FanOut, Gated, Sleeper]
-ACTIVITIES = [trivial, short, passed]
+WORKFLOWS = [Chain, Mixed, FanOut, Busy, Jobs, RemoteChain, Gated, Sleeper]
+ACTIVITIES = [trivial, short, busy, passed]

@@ -1,4 +1,4 @@
-"""DBOS on one SQLite file, configured as it is shipped.
+"""DBOS on one database, configured as it is shipped.
 
 This module is the one that imports `dbos`, and its siblings take it from here, because of what has
 to be done before that.
@@ -7,7 +7,6 @@ to be done before that.
 import importlib.metadata
 import platform
 import sys
-from pathlib import Path
 from typing import Any
 
 try:  # DBOS needs SQLite 3.42 or newer; the python at hand may be built with an older one.
@@ -26,35 +25,36 @@ Result = dict[str, Any]
 
 
 class Engine:
-    """DBOS, launched on one database file with its default configuration."""
+    """DBOS, launched on one database with its default configuration."""
 
-    def __init__(self, db: Path) -> None:
-        self._dbos = DBOS(
-            config={
-                "name": "tenuto-bench",
-                "system_database_url": f"sqlite:///{db}",
-                "log_level": "WARNING",
-            }
-        )
+    def __init__(self, url: str) -> None:
+        self._dbos = DBOS(config={"name": "tenuto-bench", "system_database_url": url, "log_level": "WARNING"})
         DBOS.launch()
+        self._on_postgres = not url.startswith("sqlite:")
 
     def scalar(self, sql: str) -> Any:
         """The single value that `sql` yields, read through a connection of DBOS's own pool."""
-        # A private name: DBOS has no public way to its engine, and `synchronous` is a setting of
+        # A private name: DBOS has no public way to its engine, and how durable it is is a setting of
         # the connection, so one that we opened ourselves would not tell what DBOS runs with.
         with self._dbos._sys_db.engine.connect() as connection:
             return connection.exec_driver_sql(sql).scalar()
 
     def settings(self) -> Result:
         """The durability DBOS really runs with, and the versions of all that takes part."""
-        levels = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
+        if self._on_postgres:
+            database = f"PostgreSQL {self.scalar('SHOW server_version')}"
+            durability = f"fsync {self.scalar('SHOW fsync')}, commit {self.scalar('SHOW synchronous_commit')}"
+        else:
+            levels = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
+            database = f"SQLite {self.scalar('SELECT sqlite_version()')}"
+            journal = str(self.scalar("PRAGMA journal_mode")).upper()
+            durability = f"{journal}/{levels[int(self.scalar('PRAGMA synchronous'))]}"
         return {
             "peer": "dbos",
             "peer_version": importlib.metadata.version("dbos"),
             "python": platform.python_version(),
-            "sqlite_version": self.scalar("SELECT sqlite_version()"),
-            "journal_mode": str(self.scalar("PRAGMA journal_mode")).upper(),
-            "synchronous": levels[int(self.scalar("PRAGMA synchronous"))],
+            "database": database,
+            "durability": durability,
         }
 
     def completed(self) -> int:
@@ -63,11 +63,12 @@ class Engine:
 
     def trivial_steps(self) -> int:
         """Trivial steps whose outcome is recorded."""
-        return self._count("operation_outputs", "function_name LIKE 'trivial_step%'")
+        return self._count("operation_outputs", "function_name LIKE 'trivial_step%%'")
 
     def asleep(self) -> int:
         """Workflows whose sleep is recorded."""
         return self._count("operation_outputs", "function_name = 'DBOS.sleep'")
 
     def _count(self, table: str, condition: str) -> int:
-        return int(self.scalar(f"SELECT count(*) FROM {table} WHERE {condition}"))
+        place = f"dbos.{table}" if self._on_postgres else table
+        return int(self.scalar(f"SELECT count(*) FROM {place} WHERE {condition}"))

@@ -1,11 +1,11 @@
-"""DBOS on SQLite, as shipped, under the suite's six workloads.
+"""DBOS on SQLite or PostgreSQL, as shipped, under the suite's six workloads.
 
-    python dbos_sqlite.py WORKLOAD --db PATH [--scale N] [--api auto|async|sync]
+    python dbos_runs.py WORKLOAD --database URL --marker PATH [--scale N] [--api auto|async|sync]
 
 Run by the python of the peer's own environment (`environment.py`). Prints exactly one line of JSON
 on stdout; whatever else there is to say goes to stderr. Every duration is in seconds, every size
-in bytes. PATH must not exist yet (except for `w5-recover`) and must be on a real disk: the cost
-of durability is part of what is measured.
+in bytes. The database must be a new one (except for `w5-recover`) and on a real disk: the cost of
+durability is part of what is measured.
 
 | workload     | what is run                                                  | scale, default   |
 |--------------|--------------------------------------------------------------|------------------|
@@ -18,23 +18,23 @@ of durability is part of what is measured.
 | `w6`         | memory of sleeping workflows                                 | workflows, 2,000 |
 
 W5 in detail. Each workflow runs one trivial step, then a step that polls for a *marker file*
-(`PATH.go`). The marker does not exist during `w5-fill`, so each workflow stops with exactly one
+(PATH). The marker does not exist during `w5-fill`, so each workflow stops with exactly one
 step recorded and one begun. Once all are there, `w5-fill` prints its line and goes on waiting; the
 harness reads the line, kills the process with SIGKILL, creates the marker and starts `w5-recover`,
 where each workflow's second step finds the marker at its first look. What is timed is therefore
 recovery alone: start-up, finding the workflows, one step and one completion for each.
 `--started-at` is the harness's `time.monotonic()` just before it started the new process.
 
-Fairness. DBOS's configuration is its default but for the log level: its journal mode and
-synchronous setting are read back, through its own connections, and reported. W1 to W4 run each way
+Fairness. DBOS's configuration is its default but for the log level: how durable it is is read
+back, through its own connections, and reported. W1 to W4 run each way
 of using DBOS that might be the best (its async API and its sync one, in W2 with several numbers of
 workflows in flight, in W3 by call and by handle), report the best as `api` and all of them under
 `candidates`. W5 and W6 use the API found to be the better: W5 sync (an eighth to a quarter
 faster), W6 async (a fifth of the memory: a sync sleeper is a thread). `--api` narrows all of this
 to one API.
 
-What is reported, always: `workload`, `scale`, `peer`, `peer_version`, `python`, `sqlite_version`,
-`journal_mode`, `synchronous`, `api`; W1: `seconds_per_step`; W2: `workflows_per_second`,
+What is reported, always: `workload`, `scale`, `peer`, `peer_version`, `python`, `database`,
+`durability`, `api`; W1: `seconds_per_step`; W2: `workflows_per_second`,
 `steps_per_second`, `cpu_seconds_per_step`, `seconds`, `in_flight`; W3: `p50_seconds`,
 `p99_seconds`; W4: `seconds`; `w5-fill`: `in_progress`, `steps_recorded`, `seconds`; `w5-recover`:
 `seconds`, `completed`, `steps_repeated`; W6: `bytes_per_workflow`, and resident bytes and threads
@@ -422,9 +422,10 @@ def log(text: str) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="DBOS on SQLite, as shipped.")
+    parser = argparse.ArgumentParser(description="DBOS as shipped.")
     parser.add_argument("workload", choices=WORKLOADS)
-    parser.add_argument("--db", type=Path, required=True, help="the database file")
+    parser.add_argument("--database", required=True, help="its URL")
+    parser.add_argument("--marker", type=Path, required=True, help="the file that W5 waits for")
     parser.add_argument("--scale", type=int, help="workflows or steps; see the module docstring")
     parser.add_argument("--api", choices=("auto", "async", "sync"), default="auto")
     parser.add_argument(
@@ -438,15 +439,12 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    db = given.db.resolve()
-    if db.exists() != (given.workload == "w5-recover"):
-        raise SystemExit(f"{db}: w5-recover needs what w5-fill left, others a new file")
     workload = WORKLOADS[given.workload]
     run = Run(
-        engine=Engine(db),
+        engine=Engine(given.database),
         scale=given.scale or workload.scale,
         api=given.api,
-        marker=db.with_name(db.name + ".go"),
+        marker=given.marker.resolve(),
         started_at=given.started_at,
     )
     try:

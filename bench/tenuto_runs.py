@@ -1,6 +1,6 @@
-"""Tenuto on SQLite under the suite's workloads; the counterpart of `peers/dbos_sqlite.py`.
+"""Tenuto under the suite's workloads; the counterpart of `peers/dbos_runs.py`.
 
-    python -m bench.tenuto_sqlite WORKLOAD --db PATH [--scale N] [--synchronous FULL|NORMAL]
+    python -m bench.tenuto_runs WORKLOAD --store URL [--marker PATH] [--scale N]
 
 Prints one line of JSON. Durations are seconds, sizes bytes. What the workloads are stands in the peer's file;
 `mixed` is W2 with steps of 0 to 5 ms, `long` is one workflow of many steps whose beginning and end are compared,
@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import gc
 import json
-import os
 import resource
 import statistics
 import sys
@@ -36,10 +35,10 @@ class Setting:
     """One store with a client and a worker."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.url = f"sqlite:///{os.path.abspath(options.db)}?synchronous={options.synchronous}"
+        self.url: str = options.store
         self.scale: int | None = options.scale
         self.started_at: float = options.started_at or STARTED
-        self.marker = options.db + ".go"
+        self.marker: str = options.marker
         self.client: Client
 
     def worker(self) -> Worker:
@@ -214,8 +213,7 @@ async def run(options: argparse.Namespace) -> Result:
     setting.client = await Client.connect(setting.url, limits=limits)
     async with setting.worker():
         result = await WORKLOADS[options.workload](setting)
-        result |= {"workload": options.workload, "synchronous": options.synchronous, "journal_mode": "wal"}
-        print(json.dumps(result), flush=True)
+        print(json.dumps(result | {"workload": options.workload}), flush=True)
         if options.workload == "w5-fill":
             await asyncio.sleep(3600)  # until it is killed
     await setting.client.close()
@@ -225,9 +223,9 @@ async def run(options: argparse.Namespace) -> Result:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workload", choices=sorted(WORKLOADS))
-    parser.add_argument("--db", required=True)
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--marker", default="", help="the file that W5 waits for")
     parser.add_argument("--scale", type=int)
-    parser.add_argument("--synchronous", choices=["FULL", "NORMAL"], default="FULL")
     parser.add_argument("--started-at", type=float)
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     options = parser.parse_args()
