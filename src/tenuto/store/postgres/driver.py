@@ -62,9 +62,6 @@ def timeouts(options: Options) -> dict[str, str]:
 async def connect(options: Options) -> Connection:
     """A new connection. Raises `StoreError`."""
     asyncpg = _asyncpg()
-    settings = {"application_name": options.application_name}
-    if not options.pooled:  # a pooler knows few settings, and keeps no session for the others
-        settings |= timeouts(options) | PLANS
     try:
         connection: Connection = await asyncpg.connect(
             options.dsn,
@@ -73,8 +70,12 @@ async def connect(options: Options) -> Connection:
             statement_cache_size=0 if options.pooled else _STATEMENTS_KEPT,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=_LONGEST_STATEMENT,
-            server_settings=settings,
+            server_settings={"application_name": options.application_name},
         )
+        if not options.pooled:
+            # Not while connecting: a pooler refuses settings that it doesn't know.
+            sets = [f"SET {name} = '{value}'" for name, value in (timeouts(options) | PLANS).items()]
+            await connection.execute("; ".join(sets))
     except asyncpg.ClientConfigurationError as error:
         raise StoreError(f"{shown(options.dsn)} can't be connected to: {error}.") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ssl.SSLError) as error:
