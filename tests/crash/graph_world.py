@@ -15,10 +15,10 @@ from tenuto.engine.ids import id_source
 from tenuto.graph.definitions import decode_task_def, decode_workflow_def
 from tenuto.graph.effects import Evaluate
 from tenuto.graph.execution import GraphExecution
-from tenuto.graph.views import task_view, workflow_view
+from tenuto.graph.views import workflow_view
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreError
 from tenuto.model.events import ExecutionRef
-from tenuto.model.graph_messages import GraphStart, TaskUpdate, TaskUpdated
+from tenuto.model.graph_messages import GraphStart, GraphTaken, TaskUpdate, TaskUpdated
 from tenuto.model.json_values import Json, decode_json, encode_json
 from tenuto.model.limits import Limits
 from tenuto.model.messages import Started
@@ -197,8 +197,8 @@ class GraphWorld:
         return views["main"]
 
 
-def render(graph: GraphExecution, task: Any) -> bytes:
-    return encode_json(task_view(graph, task))
+def render(taken: GraphTaken) -> bytes:
+    return encode_json(taken.view)
 
 
 async def _ended(graphs: Graphs) -> None:

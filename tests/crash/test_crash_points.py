@@ -3,14 +3,18 @@
 Each round breaks commit n, for n = 1, 2, ... until a round is over before its n-th commit."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from tenuto.engine import ownership
+from tenuto.store.protocol import PARTITIONS
 from tenuto.testing.faults import FaultyStore
 from tests.crash.scenarios import SCENARIOS, Scenario, new_world
+from tests.support.world import World
 
 Inject = Callable[[FaultyStore, int], None]
 
@@ -58,6 +62,20 @@ async def test_every_commit_of_a_slow_store(scenario: Scenario, fault: str, slow
     await break_everywhere(scenario, inject, lambda n: f"memory://{uuid4()}")
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+async def test_every_commit_of_one_of_two_engines(
+    scenario: Scenario, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has half of the partitions, and all of them as soon as this one is dead."""
+    monkeypatch.setattr(ownership, "GENTLE", PARTITIONS)
+
+    def beside(world: World) -> AbstractAsyncContextManager[object]:
+        return world.neighbour()
+
+    await break_everywhere(scenario, FAULTS[fault], lambda n: f"memory://{uuid4()}", beside)
+
+
 @pytest.mark.parametrize("verb", ["load", "due", "receive", "purge", "waiting_tasks"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 async def test_every_read_that_fails(scenario: Scenario, verb: str) -> None:
@@ -99,18 +117,25 @@ async def test_a_process_that_dies_again_and_again(scenario: Scenario, after: bo
     raise AssertionError("it never ends")
 
 
-async def break_everywhere(scenario: Scenario, inject: Inject, url: Callable[[int], str], **worker: Any) -> None:
+async def break_everywhere(
+    scenario: Scenario,
+    inject: Inject,
+    url: Callable[[int], str],
+    beside: Callable[[World], AbstractAsyncContextManager[object]] = nullcontext,
+    **worker: Any,
+) -> None:
     for n in range(1, MOST_COMMITS):
         world = new_world(scenario, url(n))
         try:
-            store, result = await world.live(
-                scenario.script,
-                lambda store, n=n: inject(store, n),  # type: ignore[misc]
-                **worker,
-            )
-            happened = bool(store.happened)
-            if store.dead:
-                _, result = await world.live(scenario.script, **worker)
+            async with beside(world):
+                store, result = await world.live(
+                    scenario.script,
+                    lambda store, n=n: inject(store, n),  # type: ignore[misc]
+                    **worker,
+                )
+                happened = bool(store.happened)
+                if store.dead:
+                    _, result = await world.live(scenario.script, **worker)
             scenario.check(world, result, await world.check())
         except BaseException as error:
             error.add_note(f"{scenario} broken at commit {n}")

@@ -18,7 +18,7 @@ from tenuto.model.errors import RPCError, RPCStatusCode, StoreError
 from tenuto.model.events import AnyEvent, ExecutionRef
 from tenuto.model.limits import Limits
 from tenuto.model.policies import ExecutionStatus
-from tenuto.store.protocol import ExecutionFilter, ExecutionRow
+from tenuto.store.protocol import PARTITIONS, ExecutionFilter, ExecutionRow
 from tenuto.store.urls import open_store
 from tenuto.testing.clock import ManualClock
 from tenuto.testing.faults import FaultyStore, ProcessDiedError
@@ -61,6 +61,7 @@ class World:
         #: What the outside world has been told, step by step: survives every crash.
         self.acknowledged: dict[str, Any] = {}
         self.lives = 0
+        self.neighbours = 0
         self._random = random.Random(1)
         # As long as it exists, a memory store of this name does.
         self._anchor = open_store(url)
@@ -103,6 +104,7 @@ class World:
                 self.client(store) as client,
                 Worker(client, workflows=self.workflows, activities=self.activities, **worker),
             ):
+                await self._share(client)
                 return await script(self, client)
 
         task = asyncio.create_task(life())
@@ -118,6 +120,26 @@ class World:
         except (ProcessDiedError, asyncio.CancelledError):
             assert store.dead
             return store, None
+
+    async def _share(self, client: Client) -> None:
+        """Wait for what the neighbours leave to this process."""
+        engine = await client.gateway.acquire()
+        try:
+            while not engine.failed.done() and len(engine.ownership.partitions) < PARTITIONS // (self.neighbours + 1):
+                await asyncio.sleep(0)
+        finally:
+            await client.gateway.release()
+
+    @asynccontextmanager
+    async def neighbour(self, **worker: Any) -> AsyncIterator[Client]:
+        """Another process with the same code, that outlives the lives of others."""
+        async with (
+            self.client() as client,
+            Worker(client, workflows=self.workflows, activities=self.activities, **worker),
+        ):
+            self.neighbours += 1
+            yield client
+            self.neighbours -= 1
 
     async def _tick(self, seconds: float) -> None:
         while True:

@@ -69,8 +69,12 @@ class MemoryStore:
 
     async def lease(self, owner: str, now: int, until: int, rank: Rank = Rank.WORKER) -> Lease:
         tables = self._open_tables
+        joins = owner not in self._joined
         self._joined.add(owner)
-        return tables.members.lease(owner, now, until, rank)
+        lease = tables.members.lease(owner, now, until, rank)
+        if joins and lease.peers:
+            tables.hint(Hint(leases=True))
+        return lease
 
     async def release(self, owner: str, partitions: Collection[int] | None = None) -> None:
         if owner not in self._joined:
