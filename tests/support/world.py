@@ -125,8 +125,9 @@ class World:
         """Wait for what the neighbours leave to this process."""
         engine = await client.gateway.acquire()
         try:
-            while not engine.failed.done() and len(engine.ownership.partitions) < PARTITIONS // (self.neighbours + 1):
-                await asyncio.sleep(0)
+            share = PARTITIONS // (self.neighbours + 1)
+            while not engine.failed.done() and len(engine.ownership.partitions) < share:  # noqa: ASYNC110
+                await asyncio.sleep(0)  # nobody tells of it
         finally:
             await client.gateway.release()
 

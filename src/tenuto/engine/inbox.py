@@ -25,6 +25,8 @@ logger = logging.getLogger("tenuto.engine")
 CHUNK = 500
 #: Seconds between looks while messages keep coming, and when none have come for a while.
 BRISK, CALM = 0.005, 0.05
+#: Looks that find nothing, after which it is calm: where nobody tells us of messages, and where a store does.
+RESTLESS, HINTED = 400, 4
 #: Messages that may be read and not yet dealt with; more have to wait in the store.
 MOST_KNOWN = 20_000
 
@@ -89,7 +91,7 @@ class Inbox:
 
     async def run(self) -> None:
         """Look for messages for ever."""
-        quiet = 0
+        quiet, patience = 0, HINTED if self._engine.store.shared else RESTLESS
         while True:
             # What a commit has removed can't be found by a look that begins now.
             self._known.difference_update(self._removed)
@@ -107,7 +109,7 @@ class Inbox:
             self._caught_up |= len(rows) < CHUNK
             quiet = 0 if rows else quiet + 1
             if len(rows) < CHUNK:
-                await self._pause(BRISK if quiet < 400 else CALM)
+                await self._pause(BRISK if quiet < patience else CALM)
 
     async def _look(self, partitions: list[int]) -> list[InboxRow] | None:
         """What has arrived; None if it has to be looked for again."""
