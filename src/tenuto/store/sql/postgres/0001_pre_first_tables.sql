@@ -147,7 +147,10 @@ CREATE TABLE {schema}.tasks (
 );
 -- One range of it holds what a queue's workers can claim, whatever the partition: an empty queue costs one look.
 CREATE INDEX tasks_waiting ON {schema}.tasks (task_queue, kind, partition, id) WHERE claimed_by IS NULL;
-CREATE INDEX tasks_claimed ON {schema}.tasks (partition, claimed_by) WHERE claimed_by IS NOT NULL;
+-- Entries of dead rows are passed over once a reader has seen that they are dead, but not those that share an item of
+-- the index with a live one.
+CREATE INDEX tasks_claimed ON {schema}.tasks (partition, claimed_by) WITH (deduplicate_items = off)
+WHERE claimed_by IS NOT NULL;
 
 CREATE TABLE {schema}.inbox (
     partition smallint NOT NULL,

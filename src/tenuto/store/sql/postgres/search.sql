@@ -64,7 +64,7 @@ ON CONFLICT (partition, run_id, task_id, slot) DO UPDATE SET
 -- Through task_index_by_task: which run a task was of isn't said, so each slot is asked.
 DELETE FROM {schema}.task_index AS t
 USING unnest(:ut_partition::smallint[], :ut_task_id::text[]) AS v (partition, task_id)
-WHERE t.partition = v.partition AND t.task_id = v.task_id AND (SELECT ok FROM fence);
+WHERE t.partition = ANY (ARRAY[v.partition]) AND t.task_id = ANY (ARRAY[v.task_id]) AND (SELECT ok FROM fence);
 
 -- name: upsert_documents
 INSERT INTO {schema}.documents AS d (partition, revision, updated, collection, key, workflow_id, data)
@@ -80,7 +80,7 @@ ON CONFLICT (partition, collection, key) DO UPDATE SET
 -- name: delete_documents
 DELETE FROM {schema}.documents AS d
 USING unnest(:dd_partition::smallint[], :dd_collection::text[], :dd_key::text[]) AS v (partition, collection, key)
-WHERE d.partition = v.partition AND d.collection = v.collection AND d.key = v.key AND (SELECT ok FROM fence);
+WHERE d.partition = ANY (ARRAY[v.partition]) AND d.collection = v.collection AND d.key = v.key AND (SELECT ok FROM fence);
 
 -- == Documents ===============================================================================================
 

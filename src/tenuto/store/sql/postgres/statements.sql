@@ -7,8 +7,9 @@
 --
 -- Partitions are always named: it is what the tables are keyed by. Statements are planned once for all parameters,
 -- as nested loops through the indexes that the comments name; test_postgres_plans.py holds them to that. Joins say
--- `partition = ANY (ARRAY[v.partition])` where `partition = v.partition` is meant: that can be looked up in an index
--- but merges with nothing, so a plan that was made while the table was empty can't be to read the whole of it.
+-- `partition = ANY (ARRAY[v.partition])` where `partition = v.partition` is meant, of the first column of the index:
+-- that can be looked up but merges with nothing, so a plan that was made while the table was empty can't be to read
+-- the whole of it.
 
 -- == A commit: parts, of which those that it needs become one statement (commit.py) ==========================
 --
@@ -251,20 +252,21 @@ WITH asked AS (
     DELETE FROM {schema}.task_index AS t USING runs AS r
     WHERE t.partition = ANY (ARRAY[r.partition]) AND t.run_id = r.run_id AND t.slot = r.slot
 ), workflows AS MATERIALIZED (
+    -- OFFSET 0: a look-up for each, never a join.
     SELECT DISTINCT r.partition, r.workflow_id FROM runs AS r
     WHERE NOT EXISTS (
         SELECT FROM {schema}.executions AS e
-        WHERE e.partition = r.partition AND e.workflow_id = r.workflow_id AND NOT EXISTS (
-            SELECT FROM runs AS o WHERE o.partition = e.partition AND o.run_id = e.run_id
-        )
+        WHERE e.partition = r.partition AND e.workflow_id = r.workflow_id
+            AND e.run_id NOT IN (SELECT o.run_id FROM runs AS o)
+        OFFSET 0
     ) AND NOT EXISTS (
         SELECT FROM {schema}.closed_executions AS e
-        WHERE e.partition = r.partition AND e.workflow_id = r.workflow_id AND NOT EXISTS (
-            SELECT FROM runs AS o WHERE o.partition = e.partition AND o.run_id = e.run_id
-        )
+        WHERE e.partition = r.partition AND e.workflow_id = r.workflow_id
+            AND e.run_id NOT IN (SELECT o.run_id FROM runs AS o)
+        OFFSET 0
     )
 ), no_documents AS (
-    DELETE FROM {schema}.documents AS d USING workflows AS w WHERE d.workflow_id = w.workflow_id
+    DELETE FROM {schema}.documents AS d WHERE d.workflow_id = ANY (ARRAY(SELECT w.workflow_id FROM workflows AS w))
 )
 SELECT count(*) FROM runs;
 
@@ -543,10 +545,9 @@ JOIN {schema}.tasks AS t
 -- Through tasks_claimed; there are as many as tasks are being worked on elsewhere.
 WITH {present}
 SELECT {task_columns}, m.name IS NULL AS lost
-FROM unnest(:partitions::smallint[]) AS v (partition)
-JOIN {schema}.tasks AS t ON t.partition = ANY (ARRAY[v.partition]) AND t.claimed_by IS NOT NULL
-LEFT JOIN present AS m ON m.name = t.claimed_by AND m.alive
-WHERE t.claimed_at >= :since OR m.name IS NULL
+FROM {schema}.tasks AS t LEFT JOIN present AS m ON m.name = t.claimed_by AND m.alive
+WHERE t.partition = ANY (:partitions::smallint[]) AND t.claimed_by IS NOT NULL
+    AND (t.claimed_at >= :since OR m.name IS NULL)
 ORDER BY t.id;
 
 -- name: notify
