@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -83,7 +84,7 @@ async def connect(options: Options) -> Connection:
             await connection.execute("; ".join(sets))
     except asyncpg.ClientConfigurationError as error:
         raise StoreError(f"{shown(options.dsn)} can't be connected to: {error}.") from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ssl.SSLError) as error:
+    except (*_errors(), ssl.SSLError) as error:
         reason = str(error) or type(error).__name__
         raise StoreError(f"{shown(options.dsn)} can't be connected to: {reason.rstrip('.')}.") from error
     return connection
@@ -101,10 +102,21 @@ def _asyncpg() -> Any:
 
 def is_ours(error: BaseException) -> bool:
     """Does this error come from the driver or the network?"""
+    return isinstance(error, (*_errors(), UnicodeError))
+
+
+def _errors() -> tuple[type[BaseException], ...]:
     import asyncpg
 
-    known = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, UnicodeError)
-    return isinstance(error, known)
+    return (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+
+
+def breaks(error: BaseException) -> bool:
+    """Can't the connection be used any more on which this happened? One that the server has ended, but whose end was
+    not read yet, still seems to be open: it refuses statements with an error of the driver's inside."""
+    import asyncpg
+
+    return isinstance(error, (asyncpg.InternalClientError, OSError, TimeoutError, asyncio.CancelledError))
 
 
 def translated(error: BaseException, schema: str) -> StoreError:

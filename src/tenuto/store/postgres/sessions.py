@@ -93,7 +93,7 @@ class Line:
             try:
                 return await work(session)
             except BaseException as error:
-                if not session.usable or isinstance(error, TimeoutError | asyncio.CancelledError):
+                if not session.usable or driver.breaks(error):
                     self._break(session)
                 if driver.is_ours(error):
                     raise driver.translated(error, self._options.schema) from error
