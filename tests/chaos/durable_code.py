@@ -115,6 +115,9 @@ class Chaos:
     async def run(self, kind: str, name: str, round: int) -> Any:
         return await getattr(self, kind)(name, round)
 
+    async def probe(self, name: str, _: int) -> str:
+        return name
+
     async def chain(self, name: str, _: int) -> list[str]:
         done = [await work(f"{name}-{number}") for number in range(4)]
         return [*done, await workflow.execute_activity(work_in_thread, f"{name}-4")]

@@ -4,11 +4,13 @@ whatever happens to engines, workers and database: they ask again until they are
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from tenuto.client import Client, WorkflowFailureError, WorkflowHandle
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreError
+from tenuto.store.protocol import partition_of
 from tests.chaos.durable_code import SIGNALS, UPDATES, Chaos, kind_of, name_of
 
 T = TypeVar("T")
@@ -25,6 +27,7 @@ class DurableLoad:
         self.results: dict[int, Any] = {}
         self.repeated = 0
         """Requests that had to be repeated."""
+        self._names = (f"probe-{number}" for number in itertools.count())
         self._client = client
         self._count = count
 
@@ -34,6 +37,13 @@ class DurableLoad:
             for number in range(self._count):
                 await self.permits.acquire()
                 group.create_task(self._see_through(number))
+
+    async def probe(self, partition: int) -> None:
+        """Start a workflow in this partition; return when that is acknowledged."""
+        name = next(name for name in self._names if partition_of(name) == partition)
+        await self._insist(
+            lambda: self._client.start_workflow(Chaos.run, args=["probe", name, 0], id=name, request_id=name)
+        )
 
     async def _see_through(self, number: int) -> None:
         """Start one workflow, tell it all that it waits for, and wait for its end."""

@@ -20,6 +20,8 @@ MOVE_LIMIT = 10.0
 #: What a process says that finds its partitions taken, and seconds until it must have said so.
 LOSS = "may not write"
 SAY_LIMIT = 20.0
+#: Affected partitions that are asked for something at each fault.
+PROBES = 4
 EVERYTHING = frozenset(range(256))
 
 
@@ -34,6 +36,8 @@ class Fault:
     """Partitions in which it was felt."""
     over: float = 0.0
     """When the cause had gone: the process or database was started or woken again."""
+    answered: float | None = None
+    """Seconds until a request to each of some affected partitions was answered."""
     moved: float | None = None
     """Seconds until others had what the victim had."""
     ordeal: bool = False
@@ -61,6 +65,7 @@ class Driver:
         witness: Witness,
         engines: Sequence[Member],
         workers: Sequence[Member],
+        probe: Callable[[int], Awaitable[None]],
         chosen: random.Random,
     ) -> None:
         self.done: list[Fault] = []
@@ -68,6 +73,8 @@ class Driver:
         self._witness = witness
         self._engines = engines
         self._workers = workers
+        self._probe = probe
+        self._probing: set[asyncio.Task[None]] = set()
         self._chosen = chosen
         self._busy: set[str] = set()
         self.methods: dict[str, Callable[[], Awaitable[None]]] = {
@@ -163,14 +170,31 @@ class Driver:
     async def _begin(self, what: str, member: Member) -> Fault:
         self._busy.add(member.name)
         affected = frozenset(await self._witness.owned_by(member.pid))
-        fault = self._note(what, member.application)
-        fault.affected, fault.ordeal = affected, True
+        fault = self._note(what, member.application, affected)
+        fault.ordeal = True
         return fault
 
-    def _note(self, kind: str, victim: str) -> Fault:
-        fault = Fault(kind, time.time(), victim)
+    def _note(self, kind: str, victim: str, affected: frozenset[int] = EVERYTHING) -> Fault:
+        fault = Fault(kind, time.time(), victim, affected)
         self.done.append(fault)
+        probing = asyncio.get_running_loop().create_task(self._ask(fault))
+        self._probing.add(probing)
+        probing.add_done_callback(self._probing.discard)
         return fault
+
+    async def _ask(self, fault: Fault) -> None:
+        """Ask for something in some of the affected partitions, as soon as the fault has had its effect."""
+        await asyncio.sleep(0.02)
+        partitions = self._chosen.sample(sorted(fault.affected), min(PROBES, len(fault.affected)))
+        async with asyncio.TaskGroup() as group:
+            for partition in partitions:
+                group.create_task(self._probe(partition))
+        if partitions:
+            fault.answered = time.time() - fault.at
+
+    async def probed(self) -> None:
+        """All that was asked for has been answered."""
+        await asyncio.gather(*self._probing)
 
     async def _moved(self, fault: Fault, pid: int) -> None:
         """Wait until nothing is left of what the process had: no partition, and no task that it had claimed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ import httpx
 ROOT = Path(__file__).parents[2]
 #: Seconds that a process may take until it serves, or to end when it is asked to; many share few processors.
 PATIENCE = 60.0
+#: Servers of one database need the same; this one keeps no secret.
+SECRETS_KEY = base64.urlsafe_b64encode(bytes(32)).decode()
 
 #: What a process is called with, for the name under which its connections are known.
 Command = Callable[[str], list[str]]
@@ -111,7 +114,12 @@ class EngineMember(Member):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        super().__init__(name, folder, lambda application: ["server", "--port", str(port), "--db", store(application)])
+        super().__init__(
+            name,
+            folder,
+            lambda application: ["server", "--port", str(port), "--db", store(application)],
+            {"TENUTO_SECRETS_KEY": SECRETS_KEY},
+        )
 
     async def _ready(self) -> bool:
         async with httpx.AsyncClient(timeout=5) as client:
@@ -127,5 +135,5 @@ def worker_member(name: str, folder: Path, store: Callable[[str], str], ledger: 
         name,
         folder,
         lambda application: ["worker", "tests.chaos.durable_code", "--db", store(application), "--grace", "5"],
-        {"CHAOS_LEDGER": str(ledger), "PYTHONPATH": str(ROOT)},
+        {"CHAOS_LEDGER": str(ledger)},
     )

@@ -20,25 +20,31 @@ def report(began: float, faults: Sequence[Fault], writes: Sequence[Write], finis
 
 
 def _timeline(began: float, faults: Sequence[Fault], writes: Sequence[Write]) -> str:
-    lines = ["   at s  what             whom             partitions  moved after  first commit after"]
+    lines = ["   at s  what             whom             partitions  moved after  first commit after  answers after"]
     for fault in faults:
         lines.append(
             f"{fault.at - began:7.1f}  {fault.kind:15}  {fault.victim:15}  {len(fault.affected):10}"
-            f"  {_seconds(fault.moved):>11}  {_seconds(fault.recovery(writes)):>18}"
+            f"  {_seconds(fault.moved):>11}  {_seconds(fault.recovery(writes)):>18}  {_seconds(fault.answered):>13}"
         )
     return "\n".join(lines)
 
 
 def _recovery(faults: Sequence[Fault], writes: Sequence[Write]) -> str:
-    """The time from the fault to the first commit in the partitions that it affected, by kind."""
-    times: dict[str, list[float]] = defaultdict(list)
+    """By kind: from the fault to the first commit in the partitions that it affected, and to the last of some answers
+    from there."""
+    commits: dict[str, list[float]] = defaultdict(list)
+    answers: dict[str, list[float]] = defaultdict(list)
     for fault in faults:
+        kind = f"{fault.kind} {fault.victim.partition('-')[0] if fault.ordeal else ''}".strip()
         seconds = fault.recovery(writes)
-        if fault.affected and seconds is not None:
-            times[f"{fault.kind} {fault.victim.partition('-')[0] if fault.ordeal else ''}".strip()].append(seconds)
-    lines = ["recovery after            times  median  worst"]
+        if seconds is not None and fault.answered is not None:
+            commits[kind].append(seconds)
+            answers[kind].append(fault.answered)
+    lines = ["recovery after            times  first commit: median, worst  answers: median, worst"]
     lines += [
-        f"{kind:24}  {len(them):5}  {median(them):5.2f} s  {max(them):5.2f} s" for kind, them in sorted(times.items())
+        f"{kind:24}  {len(times):5}  {median(times):17.2f} s {max(times):6.2f} s"
+        f"  {median(answers[kind]):11.2f} s {max(answers[kind]):6.2f} s"
+        for kind, times in sorted(commits.items())
     ]
     return "\n".join(lines)
 

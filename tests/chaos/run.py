@@ -85,6 +85,7 @@ async def run(plan: Plan, seed: int, folder: Path) -> tuple[str, list[str]]:
             async with await Client.connect(database.url("driver")) as client:
                 await cluster.witness.set_up()
                 await cluster.start()
+                await _settled(lambda: checks.ownership(cluster.witness, cluster.engines))
                 return await _under_load(plan, random.Random(seed), cluster, client)
         finally:
             cluster.kill()
@@ -94,8 +95,15 @@ async def run(plan: Plan, seed: int, folder: Path) -> tuple[str, list[str]]:
 
 async def _under_load(plan: Plan, chosen: random.Random, cluster: Cluster, client: Client) -> tuple[str, list[str]]:
     began = time.time()
-    driver = Driver(cluster.database, cluster.witness, cluster.engines, cluster.workers, random.Random(chosen.random()))
     durable = DurableLoad(client, plan.durable)
+    driver = Driver(
+        cluster.database,
+        cluster.witness,
+        cluster.engines,
+        cluster.workers,
+        durable.probe,
+        random.Random(chosen.random()),
+    )
     async with service() as service_url:
         graphs = GraphLoad([engine.url for engine in cluster.engines], service_url, seed=chosen.randrange(2**32))
         try:
@@ -104,6 +112,7 @@ async def _under_load(plan: Plan, chosen: random.Random, cluster: Cluster, clien
                 pacing = group.create_task(_pace(plan, durable, graphs))
                 await _wreak(plan, driver, random.Random(chosen.random()))
                 await pacing
+                await driver.probed()
                 async with asyncio.timeout(REST):
                     views = await graph_load.all_completed(graphs, plan.graphs, REST)
                     await durable_load

@@ -108,8 +108,9 @@ class Witness:
         )
         return [Write(*row.values()) for row in rows]
 
-    async def count(self, table: str) -> int:
-        return (await self.ask(f"SELECT count(*) FROM tenuto.{table}"))[0]["count"]
+    async def rows(self, table: str) -> list[str]:
+        """What is in a table of the store, for people."""
+        return [f"{table}: {dict(row)}"[:300] for row in await self.ask(f"SELECT * FROM tenuto.{table}")]
 
 
 def first_write(writes: list[Write], since: float, counts: Callable[[Write], bool]) -> float | None:
