@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ from tenuto.model.search import (
 from tenuto.store.protocol import TaskIndexRow, WorkflowIndexRow
 from tenuto.store.urls import open_store
 from tests.contract.rows import Engine, run, task_entry, workflow_entry
+from tests.support.postgres import postgres_url
 
 # Few values, so that rows meet conditions; with cases, wildcards of SQL, quotes, and all the lengths of UTF-8. No NUL,
 # for that is where SQLite stops to look through a text.
@@ -97,8 +99,9 @@ def queries_on(searchable: Searchable) -> st.SearchStrategy[SearchQuery]:
 async def answers_agree(
     workflows: list[WorkflowIndexRow], tasks: list[TaskIndexRow], queries: list[SearchQuery], of_tasks: bool
 ) -> None:
-    with TemporaryDirectory() as directory:
-        stores = [open_store("memory://"), open_store(f"sqlite:///{Path(directory) / 'x.db'}?synchronous=NORMAL")]
+    with TemporaryDirectory() as directory, postgres_url() as url_of_postgres:
+        urls = ["memory://", f"sqlite:///{Path(directory) / 'x.db'}?synchronous=NORMAL", url_of_postgres]
+        stores = [open_store(url) for url in urls]
         answers = []
         for store in stores:
             await store.open()
@@ -108,13 +111,14 @@ async def answers_agree(
             search = store.search_tasks if of_tasks else store.search_workflows
             answers.append([await search(query) for query in queries])
             await store.close()
-        for query, expected, found in zip(queries, *answers, strict=True):
-            assert found == expected, query
+        for query, expected, *found in zip(queries, *answers, strict=True):
+            assert found == [expected, expected], query
 
 
 settled = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.timeout(300)
 @settled
 @given(
     st.lists(columns_of(WORKFLOWS, NULLABLE), max_size=6),
@@ -125,6 +129,7 @@ def test_searches_for_workflows_agree(rows: list[dict[str, Any]], queries: list[
     asyncio.run(answers_agree(workflows, [], queries, of_tasks=False))
 
 
+@pytest.mark.timeout(300)
 @settled
 @given(
     st.lists(columns_of(TASKS, NULLABLE | {"start_time"}), max_size=6),
