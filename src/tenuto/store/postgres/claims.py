@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from operator import itemgetter
 
 from tenuto.store.postgres.reads import Fetch, task_row
-from tenuto.store.postgres.texts import escape
+from tenuto.store.postgres.texts import escape, unescape
 from tenuto.store.protocol import PARTITIONS, Claim, TaskKind, TaskRow
 
 
@@ -41,10 +41,11 @@ async def held(fetch: Fetch, owner: str, tasks: Sequence[TaskRow]) -> list[str |
         "partition": [task.partition for task in tasks],
         "run_id": [escape(task.run_id) for task in tasks],
         "key": [task.key for task in tasks],
+        "claimed_at": [task.claimed_at for task in tasks],
     }
     found: list[str | None] = [None] * len(tasks)
     for record in await fetch("held", named):
-        found[record["place"] - 1] = record["stop"]
+        found[record["place"] - 1] = unescape(record["stop"])
     return found
 
 

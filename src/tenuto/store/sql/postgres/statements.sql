@@ -537,9 +537,11 @@ RETURNING {task_columns}, t.id;
 
 -- name: held
 SELECT v.place, coalesce(t.stop, '') AS stop
-FROM unnest(:partition::smallint[], :run_id::text[], :key::bigint[]) WITH ORDINALITY AS v (partition, run_id, key, place)
+FROM unnest(:partition::smallint[], :run_id::text[], :key::bigint[], :claimed_at::bigint[])
+    WITH ORDINALITY AS v (partition, run_id, key, claimed_at, place)
 JOIN {schema}.tasks AS t
-    ON t.partition = ANY (ARRAY[v.partition]) AND t.run_id = v.run_id AND t.key = v.key AND t.claimed_by = :member;
+    ON t.partition = ANY (ARRAY[v.partition]) AND t.run_id = v.run_id AND t.key = v.key
+WHERE t.claimed_by = :member AND t.claimed_at = v.claimed_at;
 
 -- name: claims
 -- Through tasks_claimed; there are as many as tasks are being worked on elsewhere.
