@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -84,7 +83,7 @@ async def connect(options: Options) -> Connection:
             await connection.execute("; ".join(sets))
     except asyncpg.ClientConfigurationError as error:
         raise StoreError(f"{shown(options.dsn)} can't be connected to: {error}.") from None
-    except (*_errors(), ssl.SSLError) as error:
+    except _errors() as error:  # those of TLS are of the system
         reason = str(error) or type(error).__name__
         raise StoreError(f"{shown(options.dsn)} can't be connected to: {reason.rstrip('.')}.") from error
     return connection
