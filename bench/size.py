@@ -52,7 +52,11 @@ OWN = {
     "workflow_type": "'Flow' || i.n % {types}",
     "status": "s.status",
 }
-ASLEEP = {"close_time": "NULL::bigint", "wake_at": f"i.start_time + 365 * {DAY}", "status": "0"}
+ASLEEP = {
+    "close_time": "NULL::bigint",
+    "wake_at": f"i.start_time + 365 * {DAY}",
+    "status": str(int(ExecutionStatus.RUNNING)),
+}
 INDEXED = """
 INSERT INTO tenuto.workflow_index (
     partition, slot, version, priority, start_time, end_time, update_time, run_id, workflow_id, workflow_type, status,
@@ -63,7 +67,7 @@ SELECT
     start_time + 60000000000, run_id, workflow_id, 'Flow' || n % {types},
     CASE WHEN n % {open} = 0 THEN 'RUNNING' WHEN n % 100 = 1 THEN 'FAILED' ELSE 'COMPLETED' END,
     'customer-' || n / 10, '', NULL, NULL, 'workflow', NULL, CASE WHEN n % 100 = 1 THEN 'card declined' END,
-    '\\x9090'::bytea || '\\x80'::bytea, '{{"order": ' || n || ', "items": ["a", "b"], "total": 12.5}}',
+    '\\x93909080'::bytea, '{{"order": ' || n || ', "items": ["a", "b"], "total": 12.5}}',
     '{{"receipt": "r-' || n || '"}}'
 FROM bench_ids
 """
