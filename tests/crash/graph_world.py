@@ -14,7 +14,6 @@ from tenuto.engine.graphs import Graphs, restore
 from tenuto.engine.ids import id_source
 from tenuto.graph.definitions import decode_task_def, decode_workflow_def
 from tenuto.graph.effects import Evaluate
-from tenuto.graph.execution import GraphExecution
 from tenuto.graph.views import workflow_view
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreError
 from tenuto.model.events import ExecutionRef
@@ -198,7 +197,7 @@ class GraphWorld:
 
 
 def render(taken: GraphTaken) -> bytes:
-    return encode_json(taken.view)
+    return taken.view
 
 
 async def _ended(graphs: Graphs) -> None:

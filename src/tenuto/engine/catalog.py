@@ -1,7 +1,7 @@
 """The definitions that this engine knows: in memory, and in the store.
 
 Whoever decides needs them without waiting, so all are kept; a definition that was just written is seen by everything
-that begins after its acknowledgement.
+that begins after its acknowledgement, with other servers too if they look (`fresh`), else within about a second.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tenuto.engine.following import Following
 from tenuto.graph.definitions import (
     Snapshot,
     TaskDef,
@@ -20,6 +21,7 @@ from tenuto.graph.definitions import (
     to_json,
 )
 from tenuto.graph.plan import inner_lists
+from tenuto.model.errors import ConflictError
 from tenuto.model.json_values import Json, decode_json, encode_json
 from tenuto.store.protocol import Document
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
 WORKFLOWS, TASKS = "workflow_def", "task_def"
+#: The document whose revision grows with every change.
+CHANGES = ("server", "definitions")
 
 
 class Catalog:
@@ -44,12 +48,40 @@ class Catalog:
         self.rate_limit: Callable[[str], int | None] = lambda name: None
         self._snapshots: dict[tuple[str, int], bytes] = {}
         self._writing = asyncio.Lock()
+        self._following = Following(engine.store, CHANGES, self._read)
+        #: Revisions of the documents that were read or written.
+        self._revisions: dict[tuple[str, str], int] = {}
 
     async def load(self) -> None:
         """Read everything from the store."""
-        for document in await self._all(WORKFLOWS):
+        await self._following.reload()
+
+    async def fresh(self) -> None:
+        """See every definition that was registered before the call, at whichever server."""
+        if self._engine.ownership.peers:
+            await self._following.fresh()
+
+    async def look(self) -> None:
+        """See what other servers have changed; to be called about once a second, too."""
+        if self._engine.ownership.peers:
+            await self._following.look()
+
+    async def _read(self) -> None:
+        async with self._writing:
+            await self._read_all()
+
+    async def _read_all(self) -> None:
+        workflows, tasks = await self._all(WORKFLOWS), await self._all(TASKS)
+        revisions = {(found.collection, found.key): found.revision for found in (*workflows, *tasks)}
+        if revisions == self._revisions:
+            return
+        self._revisions = revisions
+        self._workflows.clear()
+        self._tasks.clear()
+        self._snapshots.clear()
+        for document in workflows:
             self._keep_workflow(decode_workflow_def(decode_json(document.data)))
-        for document in await self._all(TASKS):
+        for document in tasks:
             definition = decode_task_def(decode_json(document.data))
             self._tasks[definition.name] = definition
 
@@ -113,47 +145,59 @@ class Catalog:
 
     async def put_workflow(self, definition: WorkflowDef, *, overwrite: bool) -> bool:
         """Store a definition. False if there is one and `overwrite` doesn't allow to replace it."""
+        key = _workflow_key(definition.name, definition.version)
         async with self._writing:
             if not overwrite and self.workflow(definition.name, definition.version) is not None:
                 return False
-            await self._put(WORKFLOWS, _workflow_key(definition.name, definition.version), to_json(definition))
+            try:
+                await self._put(WORKFLOWS, key, to_json(definition), None if overwrite else 0)
+            except ConflictError:
+                await self._read_all()
+                return False
             self._keep_workflow(definition)
+            await self._announce()
             return True
 
     async def delete_workflow(self, name: str, version: int) -> bool:
         """Forget a definition; executions that run have their own copy. False if there is none."""
         async with self._writing:
+            there = await self._delete(WORKFLOWS, _workflow_key(name, version))
             versions = self._workflows.get(name, {})
-            if version not in versions:
-                return False
-            await self._engine.store.delete_document(WORKFLOWS, _workflow_key(name, version))
-            del versions[version]
+            versions.pop(version, None)
             self._snapshots.pop((name, version), None)
             if not versions:
-                del self._workflows[name]
-            return True
+                self._workflows.pop(name, None)
+            await self._announce()
+            return there
 
     async def put_task(self, definition: TaskDef) -> None:
         """Store a task definition."""
         async with self._writing:
-            await self._put(TASKS, definition.name, to_json(definition))
+            await self._put(TASKS, definition.name, to_json(definition), None)
             self._tasks[definition.name] = definition
             self._snapshots.clear()
+            await self._announce()
 
     async def delete_task(self, name: str) -> bool:
         """Forget a task definition. False if there is none."""
         async with self._writing:
-            if name not in self._tasks:
-                return False
-            await self._engine.store.delete_document(TASKS, name)
-            del self._tasks[name]
+            there = await self._delete(TASKS, name)
+            self._tasks.pop(name, None)
             self._snapshots.clear()
-            return True
+            await self._announce()
+            return there
 
-    async def _put(self, collection: str, key: str, value: object) -> None:
-        await self._engine.store.put_document(
-            Document(collection, key, encode_json(value), updated=self._engine.clock.now())
-        )
+    async def _put(self, collection: str, key: str, value: object, expected: int | None) -> None:
+        document = Document(collection, key, encode_json(value), updated=self._engine.clock.now())
+        self._revisions[collection, key] = await self._engine.store.put_document(document, expected)
+
+    async def _delete(self, collection: str, key: str) -> bool:
+        self._revisions.pop((collection, key), None)
+        return await self._engine.store.delete_document(collection, key)
+
+    async def _announce(self) -> None:
+        if self._engine.store.shared:
+            await self._following.announce(self._engine.clock.now())
 
 
 def _workflow_key(name: str, version: int) -> str:

@@ -47,6 +47,8 @@ def handle(graphs: Graphs, resident: Resident | None, message: msg.Message, orig
     if resident is None or resident.row.task_queue != GRAPHS or resident.removed:
         return _unknown(message)
     if resident.graph is not None:
+        if isinstance(message.body, gm.GraphTake | gm.GraphQueueing):
+            return _see_to_queue(graphs, resident, message)
         return _operate(graphs, resident, resident.graph, message)
 
     def go_on(stored: StoredExecution | None) -> None:
@@ -122,6 +124,24 @@ def _operate(graphs: Graphs, resident: Resident, graph: GraphExecution, message:
     graphs.engine.ready.pop(resident, None)
     graphs.advance(resident, graph, context)
     return answer or msg.Done(resident.row.run_id)
+
+
+def _see_to_queue(graphs: Graphs, resident: Resident, message: msg.Message) -> msg.Answer:
+    """Requests that concern only who gets a task."""
+    if resident in graphs.engine.ready:
+        graphs.engine.settle(resident)  # it was just read, and its tasks are perhaps not in their queues yet
+    graph, body = resident.graph, message.body
+    if graph is None:
+        return _unknown(message)
+    if isinstance(body, gm.GraphQueueing):
+        graphs.queue_or_withdraw(resident, graph, body)
+        return msg.Done()
+    assert isinstance(body, gm.GraphTake)
+    if not body.wanted:
+        graphs.queues.board.put_up_anew(graph.workflow_id, body.number)
+        return msg.Done()
+    taken = graphs.queues.take(resident, graph, body.number, body.worker_id)
+    return taken or msg.Refused(RPCStatusCode.NOT_FOUND, f"task {body.number} is not to be had", reason="no_task")
 
 
 def _meant_for_another(graph: GraphExecution, message: msg.Message) -> bool:

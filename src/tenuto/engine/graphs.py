@@ -20,17 +20,17 @@ from tenuto.engine.graph_work import GraphWork
 from tenuto.engine.origin import Origin
 from tenuto.engine.places import Places
 from tenuto.engine.resident import Resident
-from tenuto.engine.task_queues import Poller, TaskQueues
+from tenuto.engine.task_entries import Poller, Render
+from tenuto.engine.task_queues import TaskQueues
 from tenuto.engine.timers import HORIZON, Wake
 from tenuto.graph import closing, decider, effects, timeouts
 from tenuto.graph.context import Context
 from tenuto.graph.decision import Decision
 from tenuto.graph.execution import GraphExecution
 from tenuto.model import messages as msg
-from tenuto.model.errors import RPCError, RPCStatusCode
+from tenuto.model.errors import RPCError, RPCStatusCode, StoreError
 from tenuto.model.events import ExecutionRef
-from tenuto.model.graph import Task
-from tenuto.model.graph_messages import TaskUpdate, TaskUpdated
+from tenuto.model.graph_messages import GraphQueueing, TaskUpdate, TaskUpdated
 from tenuto.store.protocol import PARTITIONS, Document, Hint, StoredExecution, partition_of
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 #: How many ids are made for one that lives here.
 TRIES = 40
+#: Seconds between two looks at what other servers do.
+LOOK = 1.0
 
 
 class Graphs:
@@ -64,6 +66,8 @@ class Graphs:
     def serve(self, host: GraphHost) -> None:
         """A server of this process runs scripts and system tasks from now on, so graphs are decided here."""
         self.host = host
+        if not self.served:
+            self.engine.spawn(self.keep_up(), "other servers")
         self.served = True
         for resident in self.engine.residents.oldest(len(self.engine.residents)):
             if resident.graph is not None:
@@ -201,7 +205,7 @@ class Graphs:
         """An execution has moved elsewhere: nothing of it is to be handed out or counted here."""
         if resident.graph is not None:
             for task in resident.graph.state.open.values():
-                self.queues.retract(task)
+                self.queues.forget(task)
             self.places.leave(resident.graph)
 
     # -- requests ----------------------------------------------------------------------------------------------------
@@ -215,7 +219,7 @@ class Graphs:
         workflow_id: str,
         update: TaskUpdate,
         worker_id: str,
-        render: Callable[[GraphExecution, Task], bytes],
+        render: Render,
     ) -> tuple[msg.Answer, list[bytes]]:
         """Take an update in and, if it ended its task, hand out the next one of the same type and domain: both with one
         commit. Returns the answer to the update, and what `render` made of the next task, if there is one."""
@@ -223,10 +227,21 @@ class Graphs:
 
         def poll(answer: msg.Answer) -> None:
             if isinstance(answer, TaskUpdated) and answer.ended and not answer.ignored:
-                pollers.append(self.queues.poll(answer.task_type, answer.domain, worker_id, 1, 0, render))
+                kind, domain = answer.task_type, answer.domain
+                pollers.append(self.queues.poll(kind, domain, worker_id, 1, 0, render, elsewhere=False))
 
         answer = await self.engine.submit(msg.Message(ExecutionRef(workflow_id), update), then=poll)
         return answer, await pollers[0].future if pollers else []
+
+    def queue_or_withdraw(self, resident: Resident, graph: GraphExecution, request: GraphQueueing) -> None:
+        """Put a worker's task into its queue, or take it out."""
+        for task in graph.state.open.values():
+            if task.task_id != request.task_id or task.status != "SCHEDULED":
+                continue
+            if request.withdraw:
+                self.queues.retract(task)
+            elif task.kind == "SIMPLE" and task.available_at <= self.engine.clock.now():
+                self.queues.offer(resident, task, graph.task_def(task), graph.state.started.priority)
 
     def write(self, documents: Sequence[Document], deleted: Sequence[tuple[str, str]] = ()) -> asyncio.Future[None]:
         """Write documents with the current batch, and delete others: (collection, key) pairs."""
@@ -333,6 +348,8 @@ class Graphs:
         """Something may have happened elsewhere."""
         if hint.closed:
             self._look_again(lambda workflow_id: not self.engine.owns(workflow_id))
+        if hint.task_queues:
+            self.queues.seeker.hinted(hint.task_queues)
 
     def _look_again(self, concerns: Callable[[str], bool]) -> None:
         """Whoever watches such an execution has to look itself."""
@@ -344,7 +361,22 @@ class Graphs:
 
     def left(self, partitions: Set[int]) -> None:
         """These partitions are no longer ours."""
+        self.queues.leave_partitions(partitions)
         self._look_again(lambda workflow_id: partition_of(workflow_id) in partitions)
+
+    def gained(self) -> None:
+        """There are more partitions, or some that were about to leave have stayed."""
+        self.queues.gained()
+
+    async def keep_up(self) -> None:
+        """Follow what other servers do, for ever."""
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
+                await self.queues.look()
+                await self.catalog.look()
+            except StoreError as error:
+                logger.warning("what other servers do can't be seen, which is tried again: %s", error)
 
     def start_over(self) -> None:
         """A commit failed, or partitions were lost; everything is read again."""

@@ -43,6 +43,15 @@ class TaskLimits:
             self._hand_outs.setdefault(def_name, deque()).append(self._clock.now())
         return True
 
+    def room(self, def_name: str, *, beside: int = 0) -> bool:
+        """Might another task go out now, beside so many that may go out at any moment?"""
+        definition = self._definitions.get(def_name)
+        limit = 0 if definition is None else definition.concurrent_exec_limit
+        if not limit or len(self._out.get(def_name, ())) + beside < limit:
+            return True
+        self._full.add(def_name)
+        return False
+
     def _may_go(self, def_name: str, definition: TaskDef, out: set[str]) -> bool:
         limit = definition.concurrent_exec_limit
         if limit and len(out) >= limit:

@@ -156,9 +156,11 @@ class GraphQueueing(Struct, array_like=True, gc=False, tag_field="kind", tag="gr
 
 
 class GraphTaken(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_taken"):
-    """A task that was handed out, as the API shows it, without its secrets: they are put in where the worker is."""
+    """A task that was handed out. Its secrets are put in where the worker is."""
 
-    view: dict[str, Json]
+    task_id: str
+    view: bytes
+    """As the API shows it, in JSON."""
     template: dict[str, Json] = {}
     """What its input was made from, if that names secrets."""
     metadata: list[str] = []

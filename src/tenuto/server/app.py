@@ -21,7 +21,7 @@ from tenuto.server.identity.caller import Caller
 from tenuto.server.identity.gate import HEADER
 from tenuto.server.routes import FAMILIES
 from tenuto.server.routes.docs import docs_family
-from tenuto.server.routing import Family, Route, RouteTable
+from tenuto.server.routing import RUNNING, Family, Route, RouteTable
 from tenuto.server.services import Services
 
 access_log = logging.getLogger("tenuto.server.access")
@@ -107,11 +107,20 @@ class App:
                 await self.services.bodies.discard(receive, min(length, limit * DISCARDED))
             raise too_large(limit)
         scope["path_params"] = path_params
-        caller = self.services.gate.identify(route, token)
+        if route.area and route.area not in RUNNING:
+            await self.services.fresh()
+        caller = await self._identify(route, token)
         if not self.services.gate.permits(caller, route, path_params):
             await self._check_execution(caller, route, path_params)
         call = Call(scope, receive, self.services, caller)
         return await route.handler(call)
+
+    async def _identify(self, route: Route, token: str | None) -> Caller:
+        try:
+            return self.services.gate.identify(route, token)
+        except ApiError:
+            await self.services.fresh()  # another server may have created the key a moment ago
+            return self.services.gate.identify(route, token)
 
     async def _check_execution(self, caller: Caller, route: Route, path_params: dict[str, str]) -> None:
         """Raise ApiError (403) unless the path names an execution by whose definition the caller has a grant."""

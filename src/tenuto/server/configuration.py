@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from tenuto.engine.clock import Clock
+from tenuto.engine.following import Following
 from tenuto.model.errors import StoreError
 from tenuto.server.collection import CHANGES, Collection
 from tenuto.server.event_configs import QueueConfigs
@@ -30,8 +31,6 @@ logger = logging.getLogger("tenuto.server")
 
 #: Seconds between two looks whether another server has changed something.
 LOOK = 1.0
-#: All is read again after so many looks even if nobody announced a change: whoever makes one may die in between.
-LOOKS_BEFORE_RELOAD = 60
 
 
 class Configuration:
@@ -54,8 +53,7 @@ class Configuration:
         self.human_templates = HumanTemplates(store, clock)
         self.schedules = Schedules(store, clock)
         self.scheduler_state = Collection(store, clock, "scheduler", SchedulerState)
-        self._store = store
-        self._seen = -1
+        self._following = Following(store, CHANGES, self._read)
         self._collections: list[Collection[Any]] = [
             self.tags,
             *self.directory.collections,
@@ -80,21 +78,21 @@ class Configuration:
 
     async def reload(self) -> None:
         """Read what others have changed."""
-        changes = await self._store.document(*CHANGES)
+        await self._following.reload()
+
+    async def fresh(self) -> None:
+        """See every change that was made before the call, at whichever server."""
+        await self._following.fresh()
+
+    async def _read(self) -> None:
         for collection in self._collections:
             await collection.refresh()
-        self._seen = 0 if changes is None else changes.revision
 
     async def watch(self) -> None:
         """Follow what other servers change, for ever."""
-        looks = 0
         while True:
             await asyncio.sleep(LOOK)
-            looks += 1
             try:
-                changes = await self._store.document(*CHANGES)
-                if looks >= LOOKS_BEFORE_RELOAD or (changes is not None and changes.revision != self._seen):
-                    looks = 0
-                    await self.reload()
+                await self._following.look()
             except StoreError as error:
                 logger.warning("the configuration can't be read: %s", error, extra={"action": "configuration_unread"})

@@ -69,6 +69,7 @@ async def restart(services: Services, workflow_id: str, latest: bool) -> None:
     definition = None
     if latest:
         name = await look(services, workflow_id, lambda graph: graph.state.started.workflow_type)
+        await services.fresh()
         definition = services.graphs.catalog.snapshot(name, None)
         if definition is None:
             raise not_found(f"there is no workflow definition {name!r} any more")
@@ -80,6 +81,7 @@ async def upgrade(services: Services, workflow_id: str, request: UpgradeWorkflow
     name = await look(services, workflow_id, lambda graph: graph.state.started.workflow_type)
     if request.name not in ("", name):
         raise bad_request(f"workflow {workflow_id} is a {name}; it can't become a {request.name}")
+    await services.fresh()
     definition = services.graphs.catalog.snapshot(name, request.version or None)
     if definition is None:
         version = f" version {request.version}" if request.version else ""

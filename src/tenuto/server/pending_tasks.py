@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tenuto.engine.resident import Resident
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.views import task_view
+from tenuto.model.events import ExecutionRef
 from tenuto.model.graph import OPEN_STATUSES
+from tenuto.model.graph_messages import GraphQueueing
 from tenuto.model.json_values import Json
 from tenuto.model.search import And, Compare, Condition, In, IsNull, SearchQuery
 from tenuto.store.protocol import TaskIndexRow
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Tasks that are read at a time.
 PAGE = 1_000
+#: Executions that are asked at a time.
+TOGETHER = 100
 #: Statuses of what has not ended.
 PENDING = tuple(sorted(OPEN_STATUSES))
 
@@ -54,47 +56,21 @@ async def requeue(services: Services, task_type: str) -> int:
     start = 0
     while True:
         rows = await _rows(services, _of(task_type, ("SCHEDULED",)), start, PAGE)
-        for row in rows:
-            await _offer(services, row)
+        for first in range(0, len(rows), TOGETHER):
+            await asyncio.gather(*(_requeue(services, row) for row in rows[first : first + TOGETHER]))
         start += len(rows)
         if len(rows) < PAGE:
             return start
 
 
-async def _offer(services: Services, row: TaskIndexRow) -> None:
-    def offer(resident: Resident, graph: GraphExecution) -> None:
-        for task in graph.state.open.values():
-            due = task.available_at <= services.clock.now()
-            if task.task_id == row.task_id and task.status == "SCHEDULED" and task.kind == "SIMPLE" and due:
-                services.graphs.queues.offer(resident, task, graph.task_def(task), graph.state.started.priority)
-
-    await _visit(services, row.workflow_id, offer)
+async def _requeue(services: Services, row: TaskIndexRow) -> None:
+    await services.gateway.request_checked(ExecutionRef(row.workflow_id), GraphQueueing(row.task_id))
 
 
 async def withdraw(services: Services, workflow_id: str, task_id: str) -> None:
     """Take a task out of its queue. It still waits, but nobody gets it before it is requeued or its workflow has been
     out of memory."""
-
-    def retract(resident: Resident, graph: GraphExecution) -> None:
-        for task in graph.state.open.values():
-            if task.task_id == task_id and task.status == "SCHEDULED":
-                services.graphs.queues.retract(task)
-
-    await _visit(services, workflow_id, retract)
-
-
-async def _visit(services: Services, workflow_id: str, work: Callable[[Resident, GraphExecution], None]) -> None:
-    """Do `work` with an execution if there is one that is open."""
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def visit(resident: Resident | None) -> None:
-        if resident is not None and resident.graph is not None and not resident.removed:
-            work(resident, resident.graph)
-        if not done.done():
-            done.set_result(None)
-
-    services.graphs.engine.residents.visit(workflow_id, visit)
-    await done
+    await services.gateway.request_checked(ExecutionRef(workflow_id), GraphQueueing(task_id, withdraw=True))
 
 
 def _of(task_type: str, statuses: tuple[str, ...]) -> Condition:

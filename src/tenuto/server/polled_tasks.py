@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenuto.graph.execution import GraphExecution
-from tenuto.graph.views import task_view
-from tenuto.model.graph import Task
-from tenuto.model.json_values import encode_json
+from tenuto.model.graph_messages import GraphTaken
+from tenuto.model.json_values import decode_json, encode_json
 
 if TYPE_CHECKING:
     from tenuto.server.services import Services
@@ -19,11 +17,12 @@ class PolledTasks:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def __call__(self, graph: GraphExecution, task: Task) -> bytes:
-        input, _ = self._services.graphs.host.with_secrets(task.input, graph.template_of(task))
-        view = task_view(graph, task, input)
-        names = graph.task_def(task).runtime_metadata
-        if names:
+    def __call__(self, taken: GraphTaken) -> bytes:
+        if not taken.template and not taken.metadata:
+            return taken.view
+        view = decode_json(taken.view)
+        view["inputData"], _ = self._services.graphs.host.with_secrets(view["inputData"], taken.template)
+        if taken.metadata:
             secret = self._services.configuration.secrets.lookup
-            view["runtimeMetadata"] = {name: value for name in names if (value := secret(name)) is not None}
+            view["runtimeMetadata"] = {name: value for name in taken.metadata if (value := secret(name)) is not None}
         return encode_json(view)

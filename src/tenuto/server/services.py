@@ -99,6 +99,11 @@ class Services:
         self._log_number = max(self._log_number + 1, self.clock.now())
         return self._log_number
 
+    async def fresh(self) -> None:
+        """See all definitions and configuration that were acknowledged before the call, by whichever server."""
+        if self.engine.ownership.peers:
+            await asyncio.gather(self.graphs.catalog.fresh(), self.configuration.fresh())
+
     async def workflow_of(self, task_id: str) -> str | None:
         """The id of the workflow that a task is of; None if there is no such task."""
         await self.graphs.recorded()

@@ -82,6 +82,7 @@ async def graph_start(services: Services, request: StartWorkflowRequest, caused_
 async def _definition(services: Services, request: StartWorkflowRequest) -> tuple[WorkflowDef, bytes]:
     from tenuto.server.routes.metadata import check_workflow, read_workflow
 
+    await services.fresh()
     catalog = services.graphs.catalog
     if request.workflow_def is not None:
         definition = read_workflow({"name": request.name} | request.workflow_def)

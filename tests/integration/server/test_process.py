@@ -67,9 +67,9 @@ async def test_a_waiting_poll_is_answered_when_the_server_stops(
             queues = server.services.graphs.queues
             poll = queues.poll
 
-            def seen(*arguments: Any) -> Any:
+            def seen(*arguments: Any, **options: Any) -> Any:
                 polled.set()
-                return poll(*arguments)
+                return poll(*arguments, **options)
 
             monkeypatch.setattr(queues, "poll", seen)
             path = "/api/tasks/poll/batch/nothing?timeout=60000"

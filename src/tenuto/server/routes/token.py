@@ -26,6 +26,7 @@ class Token(Struct, rename="camel"):
 @token.post("/token", body=TokenRequest, answer=Token)
 async def get_token(call: Call) -> Response:
     """A token for an access key, to send as X-Authorization; 404 while the server is open."""
+    await call.services.fresh()
     directory = call.services.configuration.directory
     if directory.is_open:
         raise ApiError(404, "this server is open: there is no access key, and no token is needed")

@@ -105,6 +105,8 @@ async def deliver_query(call: Call) -> Response:
 
 
 async def _deliver(call: Call, payload: dict[str, Json]) -> Response:
+    if _webhooks(call).get(call.path_params["id"]) is None:
+        await call.services.fresh()
     webhook = _existing(call)
     headers: dict[str, list[str]] = {}
     for name, value in call.headers.items():
