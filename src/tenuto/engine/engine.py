@@ -205,6 +205,7 @@ class Engine:
     def gained(self, partitions: list[int]) -> None:
         """Executions of these partitions live here from now on."""
         self.inbox.extend()
+        self.graphs.gained()
         if self._served:
             self.spawn(self.recovery.take_up(partitions), "take up partitions")
 
