@@ -20,6 +20,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -172,24 +173,27 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 _free_schemas: list[str] = []
-_schemas_made = 0
+_numbers = count(1)
 
 
 @contextmanager
 def postgres_url(**options: str) -> Iterator[str]:
     """The URL of an empty store, that is this test's alone. Schemas are made once and emptied from then on."""
-    global _schemas_made
     if _free_schemas:
         schema = _free_schemas.pop()
         _run(lambda connection: empty(connection, schema))
     else:
-        _schemas_made += 1
-        schema = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{os.getpid()}_{_schemas_made}"
+        schema = new_schema()
         if "DATABASE_URL" in os.environ:
-            atexit.register(_drop, schema)
+            atexit.register(drop, schema)
         _in_thread(lambda: PostgresStore(url_of(schema)).migrate())
     yield url_of(schema, **options)
     _free_schemas.append(schema)
+
+
+def new_schema() -> str:
+    """The name of a schema that isn't there."""
+    return f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{os.getpid()}_{next(_numbers)}"
 
 
 def url_of(schema: str, base: str | None = None, **options: str) -> str:
@@ -220,7 +224,7 @@ async def connected(url: str | None = None) -> AsyncIterator[Any]:
         await connection.close()
 
 
-def _drop(schema: str) -> None:
+def drop(schema: str) -> None:
     _run(lambda connection: connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'))
 
 
