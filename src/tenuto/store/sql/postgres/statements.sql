@@ -536,12 +536,14 @@ WHERE t.partition = ANY (ARRAY[p.partition]) AND t.run_id = p.run_id AND t.key =
 RETURNING {task_columns}, t.id;
 
 -- name: held
+-- Through the primary key. With `claimed_by = :member` it could be tasks_claimed, and all that a member is at would be
+-- read for each task of it.
 SELECT v.place, coalesce(t.stop, '') AS stop
 FROM unnest(:partition::smallint[], :run_id::text[], :key::bigint[], :claimed_at::bigint[])
     WITH ORDINALITY AS v (partition, run_id, key, claimed_at, place)
 JOIN {schema}.tasks AS t
     ON t.partition = ANY (ARRAY[v.partition]) AND t.run_id = v.run_id AND t.key = v.key
-WHERE t.claimed_by = :member AND t.claimed_at = v.claimed_at;
+WHERE coalesce(t.claimed_by, '') = :member AND t.claimed_at = v.claimed_at;
 
 -- name: claims
 -- Through tasks_claimed; there are as many as tasks are being worked on elsewhere.
