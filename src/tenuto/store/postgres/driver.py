@@ -118,6 +118,11 @@ def breaks(error: BaseException) -> bool:
     return isinstance(error, (asyncpg.InternalClientError, OSError, TimeoutError, asyncio.CancelledError))
 
 
+def is_answer(error: BaseException) -> bool:
+    """Is this error what the server answered, so that the connection can go on?"""
+    return bool(getattr(error, "sqlstate", None))
+
+
 def translated(error: BaseException, schema: str) -> StoreError:
     """`error` in our words."""
     code = getattr(error, "sqlstate", None) or ""
@@ -142,6 +147,8 @@ def translated(error: BaseException, schema: str) -> StoreError:
                 f"The role of this connection may not do what is needed: {text}. Grant it with: tenuto db migrate"
                 " --grant ROLE"
             )
-        case "", _:
+        case "" | "08", _:
             return StoreError(f"The connection to the database was lost: {text}.")
+        case _, "57P01" | "57P02" | "57P03":
+            return StoreError(f"The database is not there for the moment: {text}.")
     return StoreError(f"The database could not do what was asked of it: {text}.")

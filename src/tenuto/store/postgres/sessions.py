@@ -146,6 +146,10 @@ class Line:
         session.drop()
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError)
+
+
 class Pool:
     """A few sessions, opened as they are needed."""
 
