@@ -17,7 +17,7 @@ Db = Annotated[
         "--db",
         envvar="TENUTO_DB",
         metavar="URL",
-        help="The store: sqlite:///relative.db or sqlite:////absolute.db.",
+        help="The store: sqlite:///relative.db, sqlite:////absolute.db or postgresql://...",
         show_default=True,
     ),
 ]

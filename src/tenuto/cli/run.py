@@ -100,7 +100,7 @@ async def execute(job: Job, target: str, db: str) -> Exit:
         with stop_event() as stop:
             outcome = await _serve(client, job, before, stop)
     if not outcome:
-        say(f"stopped; {_how_to_go_on(job, target, db)}")
+        say(f"stopped; {_how_to_go_on(job, target, client.gateway.store.url)}")
         return Exit.INTERRUPTED
     print_json(outcome[0])
     return Exit.OK

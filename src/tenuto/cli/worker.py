@@ -61,9 +61,10 @@ async def serve(codes: list[Code], db: str, task_queue: str, limits: dict[str, A
         with stop_event() as stop:
             async with worker_for(client, codes, task_queue, limits):
                 workflows, activities = everything(codes)
+                store = client.gateway.store.url  # other than `db`, it has no password in it
                 say(
                     f"worker {client.identity} (pid {os.getpid()}) serves {len(workflows)} workflows and "
-                    f"{len(activities)} activities on task queue {task_queue!r} of {db}; Ctrl-C stops it"
+                    f"{len(activities)} activities on task queue {task_queue!r} of {store}; Ctrl-C stops it"
                 )
                 await stop.wait()
                 grace = limits["graceful_shutdown_timeout"]
