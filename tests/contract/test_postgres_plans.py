@@ -23,6 +23,7 @@ from tenuto.model.events import ExecutionRef, encode_events
 from tenuto.model.policies import ExecutionStatus
 from tenuto.model.search import And, Between, Compare, Condition, In, IsNull, SearchQuery
 from tenuto.model.tasks import AttemptNote
+from tenuto.store.postgres.options import parse
 from tenuto.store.postgres.store import PostgresStore
 from tenuto.store.protocol import (
     Commit,
@@ -445,7 +446,7 @@ async def test_plans_made_while_there_is_nothing_are_as_good(monkeypatch: pytest
     with postgres_url() as url:
         store = PostgresStore(url)
         await store.open()
-        schema = url.rpartition("schema=")[2]
+        schema = parse(url).schema
         async with connected() as connection:
             names = await parents(connection, schema)
             await connection.execute("; ".join(f"ANALYZE {schema}.{table}" for table in LARGE))
