@@ -13,7 +13,7 @@ UV := env -u VIRTUAL_ENV -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
 	UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt bench lock
+.PHONY: help setup demo test chaos check fmt bench lock
 .DELETE_ON_ERROR:
 
 help: ## List the commands.
@@ -29,6 +29,9 @@ demo: $(STAMP) ## Run the demo.
 
 test: $(STAMP) ## Run all tests in parallel; narrow them with ARGS="tests/unit -k name".
 	@$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))') -q -ra $(ARGS)
+
+chaos: $(STAMP) ## Kill, freeze and cut off engines, workers and PostgreSQL under load, for minutes; SEED=7 chooses how.
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: $(STAMP) ## Check format, lint, types, directions of imports and the lock; changes nothing.
 	$(BIN)/ruff format --check .

@@ -109,7 +109,10 @@ class Database:
         process = self._process
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGQUIT)
-            process.wait(30)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:  # it was in the midst of a recovery
+                process.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def said(self) -> str:

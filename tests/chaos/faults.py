@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.chaos.database import Database
 from tests.chaos.processes import Member
@@ -57,7 +58,7 @@ class Fault:
 
 
 class Driver:
-    """Does what its methods are called. All of them return when the victim is at work again."""
+    """Does what its methods are called. They return when the cause has gone; `over` waits for the effects."""
 
     def __init__(
         self,
@@ -71,31 +72,34 @@ class Driver:
         self.done: list[Fault] = []
         self._database = database
         self._witness = witness
-        self._engines = engines
-        self._workers = workers
         self._probe = probe
-        self._probing: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._chosen = chosen
         self._busy: set[str] = set()
         self.methods: dict[str, Callable[[], Awaitable[None]]] = {
-            "kill engine": lambda: self._kill(self._pick(engines)),
-            "kill worker": lambda: self._kill(self._pick(workers)),
-            "freeze engine": lambda: self._freeze(self._pick(engines)),
-            "freeze worker": lambda: self._freeze(self._pick(workers)),
-            "pause engine": lambda: self._pause(self._pick(engines)),
-            "stop engine": lambda: self._restart(self._pick(engines)),
-            "stop worker": lambda: self._restart(self._pick(workers)),
+            "kill engine": lambda: self._kill(engines),
+            "kill worker": lambda: self._kill(workers),
+            "freeze engine": lambda: self._freeze(engines),
+            "freeze worker": lambda: self._freeze(workers),
+            "pause engine": lambda: self._pause(engines),
+            "stop engine": lambda: self._restart(engines),
+            "stop worker": lambda: self._restart(workers),
             "cut connections": self._cut,
             "crash database": self._crash_database,
             "kill backend": self._kill_backend,
         }
 
-    def _pick(self, members: Sequence[Member]) -> Member:
-        free = [member for member in members if member.name not in self._busy]
-        return self._chosen.choice(free)
+    async def _pick(self, members: Sequence[Member]) -> Member:
+        """One that is at work."""
+        while not (free := [each for each in members if each.name not in self._busy]):  # noqa: ASYNC110 - processes
+            await asyncio.sleep(0.1)
+        member = self._chosen.choice(free)
+        self._busy.add(member.name)
+        return member
 
-    async def _kill(self, member: Member) -> None:
+    async def _kill(self, members: Sequence[Member]) -> None:
         """`kill -9`; a supervisor starts it again after a moment."""
+        member = await self._pick(members)
         fault = await self._begin("kill", member)
         pid = member.pid
         member.kill()
@@ -104,8 +108,9 @@ class Driver:
         await self._start(member, fault)
         await moved
 
-    async def _freeze(self, member: Member) -> None:
+    async def _freeze(self, members: Sequence[Member]) -> None:
         """SIGSTOP for longer than the lease: when it wakes up, it may write nothing of what it had in mind."""
+        member = await self._pick(members)
         fault = await self._begin("freeze", member)
         said = member.size_of_log()
         member.freeze()
@@ -128,8 +133,9 @@ class Driver:
                 return
             await asyncio.sleep(0.1)
 
-    async def _pause(self, member: Member) -> None:
+    async def _pause(self, members: Sequence[Member]) -> None:
         """SIGSTOP for less than the lease: nobody may take anything from it."""
+        member = await self._pick(members)
         fault = await self._begin("pause", member)
         fault.ordeal = False
         member.freeze()
@@ -138,11 +144,16 @@ class Driver:
         member.resume()
         self._busy.discard(member.name)
 
-    async def _restart(self, member: Member) -> None:
+    async def _restart(self, members: Sequence[Member]) -> None:
         """SIGTERM, as in an upgrade: it hands everything over and ends."""
+        member = await self._pick(members)
         fault = await self._begin("stop", member)
         pid = member.pid
-        await member.stop()
+        try:
+            await member.stop()
+        except AssertionError as error:
+            fault.faults.append(str(error))
+            member.kill()
         await self._moved(fault, pid)
         await self._start(member, fault)
 
@@ -159,8 +170,8 @@ class Driver:
         fault = self._note("crash database", "")
         await self._database.crash()
         await asyncio.sleep(self._chosen.uniform(0.2, 2.0))
-        fault.over = time.time()
         await self._database.start()
+        fault.over = time.time()
 
     async def _kill_backend(self) -> None:
         fault = self._note("kill backend", "")
@@ -168,7 +179,6 @@ class Driver:
         fault.over = time.time()
 
     async def _begin(self, what: str, member: Member) -> Fault:
-        self._busy.add(member.name)
         affected = frozenset(await self._witness.owned_by(member.pid))
         fault = self._note(what, member.application, affected)
         fault.ordeal = True
@@ -177,10 +187,12 @@ class Driver:
     def _note(self, kind: str, victim: str, affected: frozenset[int] = EVERYTHING) -> Fault:
         fault = Fault(kind, time.time(), victim, affected)
         self.done.append(fault)
-        probing = asyncio.get_running_loop().create_task(self._ask(fault))
-        self._probing.add(probing)
-        probing.add_done_callback(self._probing.discard)
+        self._do_beside(self._ask(fault))
         return fault
+
+    def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
 
     async def _ask(self, fault: Fault) -> None:
         """Ask for something in some of the affected partitions, as soon as the fault has had its effect."""
@@ -192,9 +204,9 @@ class Driver:
         if partitions:
             fault.answered = time.time() - fault.at
 
-    async def probed(self) -> None:
-        """All that was asked for has been answered."""
-        await asyncio.gather(*self._probing)
+    async def over(self) -> None:
+        """Everybody is at work again, and all that was asked for has been answered."""
+        await asyncio.gather(*self._beside)
 
     async def _moved(self, fault: Fault, pid: int) -> None:
         """Wait until nothing is left of what the process had: no partition, and no task that it had claimed."""
@@ -205,5 +217,8 @@ class Driver:
     async def _start(self, member: Member, fault: Fault) -> None:
         member.start()
         fault.over = time.time()
+        self._do_beside(self._serves(member))
+
+    async def _serves(self, member: Member) -> None:
         await member.serves()
         self._busy.discard(member.name)

@@ -19,6 +19,8 @@ KINDS = (
     "crash database",
     "kill backend",
 )
+#: Not two of these at the same time: what isn't there can't be broken.
+OF_DATABASE = {"cut connections", "crash database", "kill backend"}
 #: Seconds that a fault takes, with its pause, on average: starts are spread over all of them.
 EACH = 7.0
 
@@ -30,8 +32,9 @@ def long_plan(workflows: int, rounds: int, seed: int) -> Plan:
     chosen.shuffle(kinds)
     groups: list[list[str]] = []
     for kind in kinds:
-        if groups and len(groups[-1]) == 1 and chosen.random() < 1 / 3:
-            groups[-1].append(kind)
+        last = groups[-1] if groups else []
+        if len(last) == 1 and not {kind, *last} <= OF_DATABASE and chosen.random() < 1 / 3:
+            last.append(kind)
         else:
             groups.append([kind])
     return Plan(workflows * 3 // 5, workflows - workflows * 3 // 5, EACH * len(groups), groups)

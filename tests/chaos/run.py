@@ -112,10 +112,10 @@ async def _under_load(plan: Plan, chosen: random.Random, cluster: Cluster, clien
                 pacing = group.create_task(_pace(plan, durable, graphs))
                 await _wreak(plan, driver, random.Random(chosen.random()))
                 await pacing
-                await driver.probed()
-                async with asyncio.timeout(REST):
-                    views = await graph_load.all_completed(graphs, plan.graphs, REST)
-                    await durable_load
+                await asyncio.wait([group.create_task(driver.over())], timeout=REST)
+                views = await graph_load.all_completed(graphs, plan.graphs, REST)
+                await asyncio.wait([durable_load], timeout=REST)
+                durable_load.cancel()
                 found = await graph_load.searches(graphs, views)
         finally:
             await graphs.close()
