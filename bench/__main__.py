@@ -54,7 +54,7 @@ def on_sqlite(parts: list[str], workdir: Path, quick: bool) -> Iterator[list[str
     if "own" in parts:
         yield comparison.own_lines(sides, quick)
     if "server" in parts:
-        yield conductor.lines("SQLite", file("server"), ">= 150, aim 600 1/s", lambda: 0.0, quick)
+        yield conductor.lines("SQLite", file("server"), ">= 150, aim 600 1/s", lambda: 0.0, workdir, quick)
 
 
 def on_postgres(parts: list[str], server: Server, workdir: Path, quick: bool) -> Iterator[list[str]]:
@@ -64,7 +64,9 @@ def on_postgres(parts: list[str], server: Server, workdir: Path, quick: bool) ->
     if "queue" in parts:
         yield remote.lines(server, workdir, quick)
     if "server" in parts:
-        yield conductor.lines("PostgreSQL", server.database(), ">= 100, aim 300 1/s", server.cpu_seconds, quick)
+        yield conductor.lines(
+            "PostgreSQL", server.database(), ">= 100, aim 300 1/s", server.cpu_seconds, workdir, quick
+        )
     if "scaling" in parts:
         yield scaling.lines(server, workdir, quick)
     if "size" in parts:

@@ -6,23 +6,26 @@ What the published figure for Conductor on PostgreSQL is, and what must come out
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bench.processes import cpu_seconds, load
+from bench.processes import cpu_seconds, load, running, until
 
 Result = dict[str, float]
+#: What servers on one database must share, to read each other's secrets; these have none.
+SECRETS_KEY = base64.urlsafe_b64encode(bytes(32)).decode()
 
 
 def free_port() -> int:
@@ -33,44 +36,35 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: list[str], port: int, ready: str) -> Iterator[int]:
+def serving(command: list[str], port: int, ready: str, workdir: Path) -> Iterator[int]:
     """A server process that answers at `ready`; gives its pid."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        try:
-            _wait(f"http://127.0.0.1:{port}{ready}")
-            yield running.pid
-        finally:
-            running.terminate()
-            running.wait(20)
+    log = workdir / f"server-{port}.log"
+    with running(*command, log=log, env={"TENUTO_SECRETS_KEY": SECRETS_KEY}) as pid:
+        until(lambda: _answers(f"http://127.0.0.1:{port}{ready}"), f"the server answers (see {log})", 30)
+        yield pid
 
 
-def _wait(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
-def tenuto_server(store: str) -> Iterator[tuple[int, int]]:
+def tenuto_server(store: str, workdir: Path) -> Iterator[tuple[int, int]]:
     """Port and pid of a server on a store."""
     port = free_port()
-    command = [sys.executable, "-m", "tenuto", "server", "--db", store, "--port", str(port)]
-    with process(command, port, "/health") as pid:
+    with serving(["-m", "tenuto", "server", "--db", store, "--port", str(port)], port, "/health", workdir) as pid:
         yield port, pid
 
 
 @contextmanager
-def bare_server() -> Iterator[int]:
+def bare_server(workdir: Path) -> Iterator[int]:
     """Port of the bare handler."""
     port = free_port()
-    with process([sys.executable, "-m", "bench.conductor", str(port)], port, "/poll"):
+    with serving(["-m", "bench.conductor", str(port)], port, "/poll", workdir):
         yield port
 
 
@@ -81,18 +75,18 @@ def clients(port: int, workload: str, scale: int) -> Result:
     return result
 
 
-def lines(name: str, store: str, goal: str, database_cpu: Callable[[], float], quick: bool) -> list[str]:
+def lines(name: str, store: str, goal: str, database_cpu: Callable[[], float], workdir: Path, quick: bool) -> list[str]:
     """The rows of the table, on the store of that name and URL."""
     print(f"{name}: server ...", file=sys.stderr, flush=True)
     count = 500 if quick else 5_000
-    with tenuto_server(store) as (port, pid):
+    with tenuto_server(store, workdir) as (port, pid):
         clients(port, "throughput", 50)
         before, database = cpu_seconds(pid), database_cpu()
         throughput = clients(port, "throughput", count)
         cpu, database = (cpu_seconds(pid) - before) / count, (database_cpu() - database) / count
         latency = clients(port, "latency", 100 if quick else 500)
         endpoints = clients(port, "endpoints", count)
-    with bare_server() as port:
+    with bare_server(workdir) as port:
         bare = clients(port, "bare", count)
     polls = endpoints["polls_per_second"] / bare["polls_per_second"]
     updates = endpoints["updates_per_second"] / bare["updates_per_second"]

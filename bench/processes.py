@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,14 @@ def report(module: str, *arguments: str) -> Result:
 
 
 @contextmanager
-def running(*command: str, log: Path) -> Iterator[int]:
+def running(*command: str, log: Path, env: Mapping[str, str] | None = None) -> Iterator[int]:
     """A process of ours that runs within the block; gives its pid. At the end it is asked to stop, which it must do
-    within 30 s."""
+    within 30 s. What it says goes to `log`; `env` is added to the environment."""
     with (
         log.open("ab") as output,
-        subprocess.Popen([sys.executable, *command], stdout=output, stderr=output) as process,
+        subprocess.Popen(
+            [sys.executable, *command], stdout=output, stderr=output, env={**os.environ, **(env or {})}
+        ) as process,
     ):
         try:
             yield process.pid
