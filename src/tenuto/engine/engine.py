@@ -146,7 +146,10 @@ class Engine:
         if not self.failed.done():
             self.failed.cancel()
         self._refuse_waiters(RPCError("the engine was stopped", RPCStatusCode.UNAVAILABLE))
-        await self.store.release(self.ownership.owner)
+        try:
+            await self.store.release(self.ownership.owner)
+        except StoreError as error:
+            logger.warning("the partitions could not be given back, others take them in a while: %s", error)
 
     async def _write_rest(self) -> None:
         """Write what is decided, for as long as the store may take; what it can't take is decided anew next time."""

@@ -22,6 +22,8 @@ logger = logging.getLogger("tenuto.engine")
 LEASE = 6.0
 #: How often it is renewed within that time.
 RENEWALS = 6
+#: Seconds after joining in which it is renewed more often, and how often: whoever died just now is found out in these.
+EARLY, HURRY = 3.0, 0.2
 #: Partitions that move at a time, and seconds that these may take to come to rest.
 GENTLE = 32
 REST = 5.0
@@ -68,9 +70,11 @@ class Ownership:
 
     async def keep(self) -> None:
         """Stay a member for ever."""
+        loop = asyncio.get_running_loop()
+        early = loop.time() + EARLY
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._lease / RENEWALS):
+                async with asyncio.timeout(HURRY if loop.time() < early else self._lease / RENEWALS):
                     await self._poked.wait()
             self._poked.clear()
             try:
