@@ -96,10 +96,11 @@ class Member:
         return "\n".join(self.said().splitlines()[-lines:])
 
     async def serves(self) -> None:
-        """Return when it is at work."""
+        """Return when it is at work. One that finds no database ends, and is started again, as supervisors do."""
         deadline = time.monotonic() + PATIENCE
         while not await self._ready():
-            assert self.alive(), f"{self.name} ended:\n{self.tail()}"
+            if not self.alive():
+                self.start()
             assert time.monotonic() < deadline, f"{self.name} does not come up:\n{self.tail()}"
             await asyncio.sleep(0.05)
 
