@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.peers.runner import run_procrastinate
 from bench.postgres import Server
-from bench.processes import Result, load, report, running, until
+from bench.processes import Result, cpu_seconds, load, report, running, until
 from bench.workloads import JOBS, Jobs, RemoteChain, trivial
 from tenuto.client import Client
 from tenuto.engine.gateway import PATIENCE
@@ -32,6 +32,7 @@ from tenuto.worker import Worker
 CONCURRENCY = 200
 #: Activities of one workflow of `Jobs`, and workflows of `RemoteChain` in flight, with their activities.
 WIDTH, IN_FLIGHT, STEPS = 500, 200, 5
+WARM_UP = 2 * WIDTH
 
 
 async def engine(store: str, name: str, scale: int) -> Result:
@@ -39,7 +40,7 @@ async def engine(store: str, name: str, scale: int) -> Result:
     client = await Client.connect(store)
     await client.gateway.acquire(PATIENCE, Rank.SERVER)  # so that workers own nothing
     async with Worker(client, workflows=[Jobs, RemoteChain], activities=[]):
-        await _run(client, name, 2 * WIDTH, "warm-up")
+        await _run(client, name, WARM_UP, "warm-up")
         began, cpu = time.perf_counter(), time.process_time()
         await _run(client, name, scale, "jobs")
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
@@ -66,23 +67,27 @@ async def worker(store: str) -> None:
 
 
 @contextmanager
-def workers(store: str, count: int, workdir: Path) -> Iterator[None]:
-    """So many worker processes."""
+def workers(store: str, count: int, workdir: Path) -> Iterator[list[int]]:
+    """So many worker processes; gives their pids."""
     with ExitStack() as stack:
+        pids = []
         for _ in range(count):
             log = workdir / f"worker-{time.monotonic_ns()}.log"
-            stack.enter_context(running("-m", "bench.remote", "worker", "--store", store, log=log))
+            pids.append(stack.enter_context(running("-m", "bench.remote", "worker", "--store", store, log=log)))
             until(lambda log=log: "ready" in log.read_text(), "the worker is ready")  # type: ignore[misc]
-        yield
+        yield pids
 
 
 def measure(server: Server, name: str, scale: int, processes: int, workdir: Path) -> Result:
-    """One run of `engine` beside so many workers; what PostgreSQL used is added."""
+    """One run of `engine` beside so many workers; what they and PostgreSQL used is added."""
     store = server.database()
-    with workers(store, processes, workdir):
-        before = server.cpu_seconds()
+    with workers(store, processes, workdir) as pids:
+        database, own = server.cpu_seconds(), sum(map(cpu_seconds, pids))
         result = report("bench.remote", "engine", "--store", store, "--workflow", name, "--scale", str(scale))
-        return result | {"database_cpu_seconds": (server.cpu_seconds() - before) / scale}
+        ran = scale + WARM_UP
+        result["database_cpu_seconds"] = (server.cpu_seconds() - database) / ran
+        result["workers_cpu_seconds"] = (sum(map(cpu_seconds, pids)) - own) / ran
+    return result
 
 
 def lines(server: Server, workdir: Path, quick: bool) -> list[str]:
@@ -95,7 +100,7 @@ def lines(server: Server, workdir: Path, quick: bool) -> list[str]:
     theirs = max(float(result["jobs_per_second"]) for result in [peer, *peer["candidates"]])
     rows = [
         f"| Remote activities, end to end; {load()} | Tenuto | procrastinate | ratio | goal "
-        "| CPU of an activity: engine; PostgreSQL |",
+        "| CPU of an activity: engine; workers; PostgreSQL |",
         "|---|--:|--:|--:|---|---|",
     ]
     for (name, processes), result in runs.items():
@@ -103,8 +108,8 @@ def lines(server: Server, workdir: Path, quick: bool) -> list[str]:
         title = "workflows of 500 at once" if name == "Jobs" else "200 workflows in flight, 5 in a row each"
         rows.append(
             f"| {title}; {processes} worker process{'es' if processes > 1 else ''} of 200 | {mine:.0f} 1/s | "
-            f"{theirs:.0f} 1/s | {mine / theirs:.1f}x | 10x, aim 20x | {result['engine_cpu_seconds'] * 1e6:.0f} us; "
-            f"{result['database_cpu_seconds'] * 1e6:.0f} us |"
+            f"{theirs:.0f} 1/s | {mine / theirs:.1f}x | 10x, aim 20x | {result['engine_cpu_seconds'] * 1e6:.0f}; "
+            f"{result['workers_cpu_seconds'] * 1e6:.0f}; {result['database_cpu_seconds'] * 1e6:.0f} us |"
         )
     candidates = ", ".join(
         f"{tried['jobs_per_second']:.0f} 1/s with {tried['worker_processes']} worker(s) of {tried['pool']} connections"
