@@ -26,7 +26,7 @@ from bench.processes import Result, cpu_seconds, load, report, running, until
 from bench.workloads import JOBS, Jobs, RemoteChain, trivial
 from tenuto.client import Client
 from tenuto.engine.gateway import PATIENCE
-from tenuto.store.protocol import Rank
+from tenuto.store.protocol import PARTITIONS, Rank
 from tenuto.worker import Worker
 
 CONCURRENCY = 200
@@ -38,8 +38,10 @@ WARM_UP = 2 * WIDTH
 async def engine(store: str, name: str, scale: int) -> Result:
     """Run so many activities, and wait for all."""
     client = await Client.connect(store)
-    await client.gateway.acquire(PATIENCE, Rank.SERVER)  # so that workers own nothing
+    owner = await client.gateway.acquire(PATIENCE, Rank.SERVER)
     async with Worker(client, workflows=[Jobs, RemoteChain], activities=[]):
+        while len(owner.ownership.partitions) < PARTITIONS:  # noqa: ASYNC110 - the workers hand them over
+            await asyncio.sleep(0.1)
         await _run(client, name, WARM_UP, "warm-up")
         began, cpu = time.perf_counter(), time.process_time()
         await _run(client, name, scale, "jobs")
