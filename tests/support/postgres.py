@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import trustme
 
 from tenuto.store.postgres.store import PostgresStore
 
@@ -63,11 +64,19 @@ class PostgresServer:
         self.directory.mkdir(parents=True, exist_ok=True)
         if _user() is not None:
             shutil.chown(self.directory, _user(), pwd.getpwnam(str(_user())).pw_gid)
-        for parent in self.directory.parents:  # pytest's directories are closed to everybody else
-            if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o005 != 0o005:
-                parent.chmod(parent.stat().st_mode | 0o011)
         self._run("initdb", "-D", str(self._data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
         self.start()
+
+    def add_certificate(self, certificate: trustme.LeafCert) -> None:
+        """From the next start on, take connections over TLS too."""
+        key, chain = self._data / "server.key", self._data / "server.crt"
+        certificate.private_key_pem.write_to_path(str(key))
+        chain.write_bytes(b"".join(part.bytes() for part in certificate.cert_chain_pems))
+        key.chmod(0o600)
+        if _user() is not None:
+            for path in (key, chain):
+                shutil.chown(path, _user())
+        self._settings["ssl"] = "on"
 
     def start(self) -> None:
         own = {
@@ -103,6 +112,19 @@ class PostgresServer:
                 cwd="/",
                 **user,
             )
+
+
+@contextmanager
+def postgres_server(**settings: str) -> Iterator[PostgresServer]:
+    """A server of this test's own. Not in pytest's directories: those are closed to the user that it runs as."""
+    with tempfile.TemporaryDirectory(prefix="tenuto-postgres-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)
+        server = PostgresServer(Path(directory) / "server", **settings)
+        server.create()
+        try:
+            yield server
+        finally:
+            server.remove()
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 _OF_DRIVER = (
     "host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile", "target_session_attrs",
@@ -49,7 +49,8 @@ def parse(url: str) -> Options:
             raise ValueError(f"{shown(url)}: there is no option {name}. Allowed: {allowed}.")
     if "," in parts.netloc and not any(name == "target_session_attrs" for name, _ in driver):
         driver.append(("target_session_attrs", "read-write"))
-    dsn = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(driver, quote_via=quote), ""))
+    query = urlencode(driver, safe="/", quote_via=quote)
+    dsn = f"postgresql://{parts.netloc}{parts.path}{'?' if query else ''}{query}"
     try:
         return _options(dsn, ours)
     except ValueError as error:
