@@ -83,7 +83,7 @@ class PostgresServer:
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "max_connections": "200",
+            "max_connections": "500",
             "max_locks_per_transaction": "256",
             "log_min_messages": "warning",
         }

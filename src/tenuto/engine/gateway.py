@@ -20,7 +20,7 @@ from tenuto.engine.ownership import LEASE
 from tenuto.engine.remote import Remote
 from tenuto.graph.parents import closing_event
 from tenuto.model import messages as msg
-from tenuto.model.errors import RPCError, RPCStatusCode, StoreOwnedError
+from tenuto.model.errors import RPCError, RPCStatusCode, StoreError, StoreOwnedError
 from tenuto.model.events import AnyEvent, ExecutionRef
 from tenuto.model.limits import Limits
 from tenuto.store.protocol import Hint, Rank, Store, StoredExecution
@@ -168,11 +168,11 @@ class Gateway:
 
     async def _serve_inbox(self) -> None:
         """If the owners have gone, do for a moment what they would do: take messages in."""
-        if self._engine is not None or await self.store.owner() is not None:
-            return
         try:
+            if self._engine is not None or await self.store.owner() is not None:
+                return
             await self.acquire()
-        except StoreOwnedError:
+        except StoreError:  # another one came first, or the store has trouble, which the next look tells
             return
         try:
             await asyncio.sleep(0.05)
