@@ -166,7 +166,7 @@ class CancelsActivity:
     async def run(self, how: int) -> str:
         kind = workflow.ActivityCancellationType(how)
         handle = workflow.start_activity(wait_for_ever, cancellation_type=kind)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # it begins once its being scheduled is on record
         handle.cancel()
         try:
             await handle

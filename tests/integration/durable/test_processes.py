@@ -1,8 +1,9 @@
 """One SQLite file, many processes: one runs the engine, all are clients of it, and nobody meets a locked database."""
 
 import json
-from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.contract.processes import finish, line_of, python
 from tests.support.durable import an_id
@@ -70,10 +71,6 @@ asyncio.run(main())
 )
 
 
-def url_of(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/a.db"
-
-
 ALL_VERBS = (
     CODE
     + """
@@ -120,8 +117,7 @@ asyncio.run(main())
 )
 
 
-def test_another_process_can_do_all_that_a_client_can(tmp_path: Path) -> None:
-    url = url_of(tmp_path)
+def test_another_process_can_do_all_that_a_client_can(url: str) -> None:
     with python(OWNER, url) as owner:
         assert line_of(owner) == "ready"
         with python(ALL_VERBS, url) as client:
@@ -165,8 +161,8 @@ asyncio.run(main())
 )
 
 
-def test_a_second_worker_process_is_told_who_owns_the_file(tmp_path: Path) -> None:
-    url = url_of(tmp_path)
+@pytest.mark.own_store
+def test_a_second_worker_process_is_told_who_owns_the_file(url: str) -> None:
     with python(OWNER, url) as owner:
         assert line_of(owner) == "ready"
         with python(SECOND_OWNER, url) as second:
@@ -192,8 +188,7 @@ asyncio.run(main())
 )
 
 
-def test_a_client_without_an_owner_records_and_waits_and_an_owner_that_comes_goes_on(tmp_path: Path) -> None:
-    url = url_of(tmp_path)
+def test_a_client_without_an_owner_records_and_waits_and_an_owner_that_comes_goes_on(url: str) -> None:
     with python(STARTS, url) as client:
         assert line_of(client) == "started"
         with python(OWNER, url) as owner:
@@ -202,8 +197,7 @@ def test_a_client_without_an_owner_records_and_waits_and_an_owner_that_comes_goe
             finish(owner, "stop\n")
 
 
-def test_a_client_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
-    url = url_of(tmp_path)
+def test_a_client_outlives_an_owner_that_is_killed(url: str) -> None:
     with python(OWNER, url) as owner:
         assert line_of(owner) == "ready"
         with python(WAITS, url) as client:
@@ -262,8 +256,8 @@ asyncio.run(main())
 )
 
 
-def test_fifty_concurrent_clients_in_ten_processes_never_meet_a_locked_database(tmp_path: Path) -> None:
-    url, prefix = url_of(tmp_path), an_id()
+def test_fifty_concurrent_clients_in_ten_processes_never_meet_a_locked_database(url: str) -> None:
+    prefix = an_id()
     with python(OWNER, url) as owner:
         assert line_of(owner) == "ready"
         crowd = [python(CROWD, url, f"{prefix}-{number}", 5) for number in range(10)]

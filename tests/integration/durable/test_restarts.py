@@ -255,16 +255,16 @@ def _die_and_run_again(url: str, attempts: int) -> tuple[str, list[Any]]:
     return " ".join(said), json.loads(result)
 
 
-def test_an_attempt_that_was_running_when_its_process_died_counts_and_the_next_knows_of_it(tmp_path: Path) -> None:
-    said, (attempt, details, failed, key) = _die_and_run_again(f"sqlite:///{tmp_path}/a.db", 0)
+def test_an_attempt_that_was_running_when_its_process_died_counts_and_the_next_knows_of_it(url: str) -> None:
+    said, (attempt, details, failed, key) = _die_and_run_again(url, 0)
     assert said == "attempt 2"
     assert (attempt, details) == (2, ["half way"])
     assert "TimeoutError" in failed
     assert key.endswith(":1")
 
 
-def test_an_activity_with_one_attempt_is_run_at_most_once(tmp_path: Path) -> None:
-    said, result = _die_and_run_again(f"sqlite:///{tmp_path}/a.db", 1)
+def test_an_activity_with_one_attempt_is_run_at_most_once(url: str) -> None:
+    said, result = _die_and_run_again(url, 1)
     assert said == ""
     assert result == ["TimeoutError", "MAXIMUM_ATTEMPTS_REACHED"]
 

@@ -277,6 +277,7 @@ async def test_a_client_is_named_in_what_it_does() -> None:
         assert of_type(events, ev.ActivityTaskStarted)[0].identity == "the worker"
 
 
+@pytest.mark.own_store
 async def test_a_store_that_is_not_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="memory://"):
         await Client.connect("nonsense")
