@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -16,8 +17,11 @@ from tests.chaos.witness import Witness, Write, first_write
 #: Seconds of the default lease, and those that a frozen process sleeps beyond it.
 LEASE = 6.0
 OVERSLEPT = (1.5, 4.0)
-#: Seconds after which what somebody had who has gone must be with others: promised are 10.
+#: Seconds after which the partitions of somebody who has gone must be with others, on a machine that has nothing else
+#: to do.
 MOVE_LIMIT = 10.0
+#: Seconds until I give up to wait for that.
+PATIENCE = 60.0
 #: What a process says that finds its partitions taken, and seconds until it must have said so.
 LOSS = "may not write"
 SAY_LIMIT = 20.0
@@ -40,7 +44,9 @@ class Fault:
     answered: float | None = None
     """Seconds until a request to each of some affected partitions was answered."""
     moved: float | None = None
-    """Seconds until others had what the victim had."""
+    """Seconds until others had the partitions of the victim."""
+    reclaimed: float | None = None
+    """Seconds until no task was claimed by the victim any more."""
     ordeal: bool = False
     """Does what the victim itself writes meanwhile not count?"""
     faults: list[str] = field(default_factory=list)
@@ -167,8 +173,8 @@ class Driver:
         fault.over = time.time()
 
     async def _crash_database(self) -> None:
-        fault = self._note("crash database", "")
         await self._database.crash()
+        fault = self._note("crash database", "")
         await asyncio.sleep(self._chosen.uniform(0.2, 2.0))
         await self._database.start()
         fault.over = time.time()
@@ -210,9 +216,13 @@ class Driver:
 
     async def _moved(self, fault: Fault, pid: int) -> None:
         """Wait until nothing is left of what the process had: no partition, and no task that it had claimed."""
-        fault.moved = await self._witness.moved(fault.affected, pid, 3 * MOVE_LIMIT) - fault.at
-        if fault.moved > MOVE_LIMIT:
-            fault.faults.append(f"{fault.kind} {fault.victim}: partitions and tasks moved after {fault.moved:.1f} s")
+        busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        fault.moved = await self._witness.moved(fault.affected, pid, PATIENCE * busy) - fault.at
+        if fault.moved > MOVE_LIMIT * busy:
+            fault.faults.append(f"{fault.kind} {fault.victim}: its partitions moved after {fault.moved:.1f} s")
+        fault.reclaimed = await self._witness.reclaimed(pid, PATIENCE * busy) - fault.at
+        if fault.reclaimed > PATIENCE * busy:
+            fault.faults.append(f"{fault.kind} {fault.victim}: tasks are still claimed after {fault.reclaimed:.1f} s")
 
     async def _start(self, member: Member, fault: Fault) -> None:
         member.start()

@@ -21,14 +21,14 @@ def report(began: float, faults: Sequence[Fault], writes: Sequence[Write], finis
 
 def _timeline(began: float, faults: Sequence[Fault], writes: Sequence[Write]) -> str:
     lines = [
-        "   at s  what             whom             partitions   lasted  moved after  first commit after  answers after"
+        "   at s  what             whom             partitions   lasted  moved after  tasks after  commit after  answers after"
     ]
     for fault in faults:
-        seconds = (fault.over - fault.at, fault.moved, fault.recovery(writes), fault.answered)
-        lasted, moved, first, answered = map(_seconds, seconds)
+        seconds = (fault.over - fault.at, fault.moved, fault.reclaimed, fault.recovery(writes), fault.answered)
+        lasted, moved, reclaimed, first, answered = map(_seconds, seconds)
         lines.append(
             f"{fault.at - began:7.1f}  {fault.kind:15}  {fault.victim:15}  {len(fault.affected):10}"
-            f"  {lasted:>7}  {moved:>11}  {first:>18}  {answered:>13}"
+            f"  {lasted:>7}  {moved:>11}  {reclaimed:>11}  {first:>12}  {answered:>13}"
         )
     return "\n".join(lines)
 

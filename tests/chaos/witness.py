@@ -36,14 +36,10 @@ $$;
 CREATE TRIGGER witness AFTER INSERT ON tenuto.history
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION witness.note();
 """
-_LEFT = """
-SELECT count(*) FROM (
-    SELECT FROM tenuto.partitions
-    WHERE partition = ANY ($1::smallint[]) AND (member IS NULL OR member LIKE $2)
-    UNION ALL
-    SELECT FROM tenuto.tasks WHERE claimed_by LIKE $2
-) AS whatever
+_OWNED = """
+SELECT FROM tenuto.partitions WHERE partition = ANY ($2::smallint[]) AND (member IS NULL OR member LIKE $1) LIMIT 1
 """
+_CLAIMED = "SELECT FROM tenuto.tasks WHERE claimed_by LIKE $1 LIMIT 1"
 
 
 @dataclass
@@ -93,13 +89,19 @@ class Witness:
         return {row["member"]: row["count"] for row in rows}
 
     async def moved(self, partitions: Collection[int], pid: int, limit: float) -> float:
-        """When others had these partitions, and all tasks that this process had claimed were off its hands."""
+        """When others had these partitions, which were of this process."""
+        return await self._gone(limit, _OWNED, f"pid {pid} on %", list(partitions))
+
+    async def reclaimed(self, pid: int, limit: float) -> float:
+        """When all tasks that this process had claimed were off its hands."""
+        return await self._gone(limit, _CLAIMED, f"pid {pid} on %")
+
+    async def _gone(self, limit: float, statement: str, *arguments: Any) -> float:
+        """When the statement returned nothing any more, or the limit (in seconds) was reached."""
         deadline = time.time() + limit
-        while True:
-            left = await self.ask(_LEFT, list(partitions), f"pid {pid} on %")
-            if not left[0]["count"] or time.time() > deadline:
-                return time.time()
+        while await self.ask(statement, *arguments) and time.time() < deadline:  # noqa: ASYNC110 - elsewhere
             await asyncio.sleep(0.1)
+        return time.time()
 
     async def writes(self, since: float = 0.0) -> list[Write]:
         rows = await self.ask(

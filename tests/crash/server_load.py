@@ -42,7 +42,8 @@ def _definitions(service: str) -> list[Json]:
     n = "${workflow.input.n}"
     chain = [_work("a", n), _work("b", "${a.output.value}"), _work("c", "${b.output.value}")]
     script = inline("script", "$.n + 1", input={"n": n})
-    request = {"uri": f"{service}/?n={n}", "method": "GET"}
+    # The service is in the process of the test, which may have much else to do.
+    request = {"uri": f"{service}/?n={n}", "method": "GET", "connectionTimeOut": 60_000, "readTimeOut": 60_000}
     branches = {"left": {"n": n}, "right": {"n": n}}
     dynamic = node(
         "FORK_JOIN_DYNAMIC",
