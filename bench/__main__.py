@@ -25,6 +25,7 @@ from pathlib import Path
 from bench import comparison, conductor, remote, scaling, size
 from bench.comparison import Sides
 from bench.postgres import Server, postgres
+from bench.processes import load
 
 STORES = ("sqlite", "postgresql")
 #: What is measured on each, besides the rows of comparison.LINES; `own` is SQLite's figures beside each other.
@@ -60,6 +61,7 @@ def on_sqlite(parts: list[str], workdir: Path, quick: bool) -> Iterator[list[str
 def on_postgres(parts: list[str], server: Server, workdir: Path, quick: bool) -> Iterator[list[str]]:
     sides = Sides("PostgreSQL", server.database, server.database, workdir)
     yield [f"One {server.settings()}; for each measurement a new database."]
+    yield [f"- A bare commit of one row on it, p50: {server.bare_commit() * 1e3:.2f} ms ({load()})."]
     yield comparison.table(sides, parts, quick)
     if "queue" in parts:
         yield remote.lines(server, workdir, quick)

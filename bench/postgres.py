@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -63,6 +64,24 @@ class Server:
         names = "server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers"
         shown = {name: self.execute(f"{self._place}/postgres", f"SHOW {name}")[0][0] for name in names}
         return f"PostgreSQL {shown.pop('server_version')}, " + ", ".join(f"{k} {v}" for k, v in shown.items())
+
+    def bare_commit(self, repeats: int = 500) -> float:
+        """The seconds, p50, that an INSERT of one small row takes, one after another: the least that a durable step can
+        take."""
+        database = self.database()
+
+        async def run() -> float:
+            connection = await asyncpg.connect(database)
+            await connection.execute("CREATE TABLE bare (number bigint PRIMARY KEY, data bytea NOT NULL)")
+            times = []
+            for number in range(repeats):
+                began = time.perf_counter()
+                await connection.fetch("INSERT INTO bare VALUES ($1, $2)", number, bytes(250))
+                times.append(time.perf_counter() - began)
+            await connection.close()
+            return statistics.median(times)
+
+        return asyncio.run(run())
 
     def cpu_seconds(self) -> float:
         """CPU time that all its processes have had."""
