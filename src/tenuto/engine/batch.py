@@ -20,6 +20,7 @@ class Batch:
 
     __slots__ = (
         "answers",
+        "cancelled",
         "deleted_documents",
         "documents",
         "effects",
@@ -44,6 +45,8 @@ class Batch:
         self.deleted_documents: list[tuple[str, str]] = []
         self.tasks: list[TaskRow] = []
         self.tasks_done: list[TaskRow] = []
+        #: Tasks that whoever claimed them shall stop, and why.
+        self.cancelled: list[tuple[TaskRow, str]] = []
         #: To be called, in order, once the commit is durable.
         self.effects: list[Callable[[], None]] = []
         #: To be called if it was not written: whoever waits for an acknowledgement must not get one.
@@ -63,6 +66,7 @@ class Batch:
             or self.sent
             or self.tasks
             or self.tasks_done
+            or self.cancelled
             or self.documents
             or self.deleted_documents
         )
@@ -80,11 +84,13 @@ class Batch:
             answers=self.answers,
             tasks=self.tasks,
             tasks_done=self.tasks_done,
+            cancelled=self.cancelled,
             documents=self.documents,
             deleted_documents=self.deleted_documents,
         )
         partitions: set[int] = {task.partition for task in self.tasks}
         partitions.update(task.partition for task in self.tasks_done)
+        partitions.update(task.partition for task, _ in self.cancelled)
         for resident in self.residents:
             if _add_rows(commit, resident, self.transitions):
                 partitions.add(resident.row.partition)

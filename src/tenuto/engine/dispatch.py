@@ -1,9 +1,9 @@
 """Activities meet workers: an attempt runs here if a worker of this process serves its queue, else it waits in
-the store.
+the store for a worker of any process.
 
 A started attempt is only noted in the store once it has run for a moment (`LINGER`): most are over sooner, and then
 their start and their end are written together. The exception is an activity that may run only once: it starts after the
-note of its start is committed.
+note of its start is committed. An attempt that was claimed needs no note: its row in the store says it all.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from collections.abc import Set
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tenuto.engine import parking
+from tenuto.engine.attempts import Key, Running
 from tenuto.engine.clock import Cancellable
 from tenuto.engine.hosts import ActivityHost, Attempt
 from tenuto.engine.resident import Resident
+from tenuto.engine.slots import Slots
 from tenuto.history import activities
 from tenuto.history.effects import Deadline, DeadlineKind
-from tenuto.model.payloads import Payload
-from tenuto.model.tasks import ActivityOutcome, ActivityTask
+from tenuto.model.tasks import ActivityTask
 from tenuto.store.protocol import TaskKind, TaskRow, partition_of
 
 if TYPE_CHECKING:
@@ -27,72 +29,6 @@ if TYPE_CHECKING:
 
 #: Nanoseconds that an attempt runs before its start is written on its own.
 LINGER = 5_000_000
-
-Key = tuple[str, int]
-
-
-class Running:
-    """An attempt that runs in this process: what it reports goes to its execution. `attempt` is None before it really
-    started and after it ended."""
-
-    __slots__ = ("_dispatch", "_outcome", "attempt", "host", "key", "task")
-
-    def __init__(self, dispatch: Dispatch, key: Key, task: ActivityTask, host: ActivityHost) -> None:
-        self._dispatch = dispatch
-        self._outcome: ActivityOutcome | None = None
-        self.key = key
-        self.task = task
-        self.host = host
-        self.attempt: Attempt | None = None
-
-    def ended(self, outcome: ActivityOutcome) -> None:
-        """Record how it ended, unless it was given up before."""
-        self.attempt = None  # the two know each other: without this only the garbage collector would free them
-        if self._dispatch.release(self):
-            self._outcome = outcome
-            self.report()
-            self._dispatch.fill(self.task.task_queue)
-
-    def report(self) -> None:
-        """Bring the outcome to the execution, which may have to be loaded for it."""
-        self._dispatch.reported[self.key] = self
-        self._dispatch.engine.residents.visit(self.task.workflow_id, self.record)
-
-    def record(self, resident: Resident | None) -> None:
-        task, engine = self.task, self._dispatch.engine
-        self._dispatch.reported.pop(self.key, None)
-        if resident is None or resident.execution is None or resident.row.run_id != task.run_id:
-            return
-        assert self._outcome is not None
-        if activities.finish_attempt(
-            resident.execution,
-            task.scheduled_event_id,
-            task.attempt,
-            self._outcome,
-            engine.clock.now(),
-            self.host.identity,
-        ):
-            engine.batch.redo.append(self.report)
-            engine.touch(resident)
-
-    def beat(self, details: list[Payload]) -> None:
-        task, engine = self.task, self._dispatch.engine
-
-        def record(resident: Resident | None) -> None:
-            if resident is None or resident.execution is None or resident.row.run_id != task.run_id:
-                return
-            if activities.record_heartbeat(
-                resident.execution, task.scheduled_event_id, task.attempt, details, engine.clock.now()
-            ):
-                resident.settled.add(task.scheduled_event_id)
-                engine.touch(resident)
-
-        engine.residents.visit(task.workflow_id, record)
-
-    def settle(self, resident: Resident | None) -> None:
-        """It has run for a moment: put it on record and watch its time-outs."""
-        if resident is not None and resident.execution is not None and resident.row.run_id == self.key[0]:
-            self._dispatch.settle(resident, self.key[1])
 
 
 class Dispatch:
@@ -104,19 +40,26 @@ class Dispatch:
         self._running: dict[Key, Running] = {}
         #: Attempts that have ended, whose outcome is on its way to an execution that is being loaded.
         self.reported: dict[Key, Running] = {}
-        self._in_use: dict[str, int] = {}
+        self._slots: dict[str, Slots] = {}
         self._queues: dict[str, deque[tuple[str, Key]]] = {}
         self._queued: set[Key] = set()
+        #: Attempts that may start, of executions that are about to move: whoever has them then starts them.
+        self._postponed: list[tuple[str, Key]] = []
         self._young: deque[Running] = deque()
         self._alarm: Cancellable | None = None
 
     def add_host(self, task_queue: str, host: ActivityHost) -> None:
         self._hosts[task_queue] = host
-        self._in_use.setdefault(task_queue, 0)
+        self._slots.setdefault(task_queue, Slots()).total = host.slots
         self.fill(task_queue)
 
     def remove_host(self, task_queue: str) -> None:
+        """What queues for its slots waits for a worker of any process from now on."""
         self._hosts.pop(task_queue, None)
+        if self.engine.store.shared:
+            for workflow_id, key in self._queues.pop(task_queue, ()):
+                self._queued.discard(key)
+                self.engine.residents.visit(workflow_id, partial(self._offer_again, key))
 
     def serves(self, task_queue: str) -> bool:
         return task_queue in self._hosts
@@ -128,6 +71,10 @@ class Dispatch:
             for running in self._running.values()
             if running.host is host and running.attempt is not None
         ]
+
+    def claimed(self) -> list[Running]:
+        """The attempts that run here and have a row in the store."""
+        return [running for running in self._running.values() if running.claim is not None]
 
     def running_task(self, run_id: str, scheduled_event_id: int) -> ActivityTask | None:
         """The attempt of this activity that runs in this process, or has just ended; None if there is none."""
@@ -143,68 +90,111 @@ class Dispatch:
         activity = resident.execution.state.activities.get(scheduled_event_id)
         if activity is None:
             return
+        if not self.engine.owns(resident.row.workflow_id):
+            self._postponed.append((resident.row.workflow_id, key))
+            return
         queue = activity.scheduled.task_queue
         host = self._hosts.get(queue)
+        if resident.parked and scheduled_event_id in resident.parked and (host is None or self.engine.store.shared):
+            return  # there is one way to a task that waits in the store: to claim it
         if host is None:
             self._park(resident, scheduled_event_id, queue)
-        elif self._in_use[queue] >= host.slots:
+        elif self._slots[queue].free > 0:
+            self._start(resident, scheduled_event_id, host)
+        else:
             self._queued.add(key)
             self._queues.setdefault(queue, deque()).append((resident.row.workflow_id, key))
-        else:
-            self._start(resident, scheduled_event_id, host)
 
-    def cancel(self, run_id: str, scheduled_event_id: int, reason: str) -> None:
-        """Tell a running attempt to stop."""
-        running = self._running.get((run_id, scheduled_event_id))
-        if running is not None and running.attempt is not None:
-            running.attempt.cancel(reason)
+    def offer_postponed(self) -> None:
+        """Some executions stay after all."""
+        postponed, self._postponed = self._postponed, []
+        for workflow_id, key in postponed:
+            self.engine.residents.visit(workflow_id, partial(self._offer_again, key))
+
+    def cancel(self, resident: Resident, scheduled_event_id: int, reason: str) -> None:
+        """Tell a running attempt to stop, wherever it runs."""
+        running = self._running.get((resident.row.run_id, scheduled_event_id))
+        if running is not None:
+            if running.attempt is not None:
+                running.attempt.cancel(reason)
+            return
+        parked = resident.parked.get(scheduled_event_id)
+        if parked is not None and not parked.leaving and self.engine.store.shared:
+            self.engine.batch.cancelled.append((parked.row, reason))
+            self.engine.batch.add(resident)
+            self.engine.plan_flush()
+
+    # -- executions move ---------------------------------------------------------------------------------------------
 
     def hand_over(self, partitions: Set[int]) -> None:
         """Executions of these partitions move: their attempts go on here, as tasks that we have claimed."""
-        for running in list(self._running.values()):
+        for running in [*self._running.values(), *self.reported.values()]:
             task = running.task
             partition = partition_of(task.workflow_id)
-            if partition in partitions and running.attempt is not None:
-                self.engine.batch.tasks.append(
-                    TaskRow(
-                        partition,
-                        task.task_queue,
-                        task.workflow_id,
-                        task.run_id,
-                        task.scheduled_event_id,
-                        TaskKind.ACTIVITY,
-                        b"",
-                        self.engine.ownership.owner,
-                        task.started_time,
-                    )
-                )
+            if partition not in partitions or running.claim is not None:
+                continue
+            row = TaskRow(
+                partition,
+                task.task_queue,
+                task.workflow_id,
+                task.run_id,
+                task.scheduled_event_id,
+                TaskKind.ACTIVITY,
+                parking.encode(task),
+                self.engine.ownership.owner,
+                task.started_time,
+            )
+            self.engine.batch.tasks.append(row)
+            self.engine.batch.effects.append(partial(self._handed_over, running, row))
+
+    def _handed_over(self, running: Running, row: TaskRow) -> None:
+        running.claim = row
+        # Its partition may stay after all.
+        resident = self.engine.residents.get(row.workflow_id)
+        if resident is not None and resident.row.run_id == row.run_id:
+            resident.parked.setdefault(row.key, parking.Parked(row, running.task.attempt))
 
     def forget_queued(self) -> None:
         """Drop what has not started; it is offered again when its execution is loaded again."""
         self._queues.clear()
         self._queued.clear()
+        self._postponed.clear()
         self._young.clear()
         for running in [running for running in self._running.values() if running.attempt is None]:
             self.release(running)
+
+    # -- slots -------------------------------------------------------------------------------------------------------
+
+    def reserve(self, task_queue: str, most: int) -> int:
+        """Set slots aside for tasks that are about to be claimed; returns how many."""
+        return self._slots[task_queue].reserve(most) if task_queue in self._hosts else 0
+
+    def give_back(self, task_queue: str, number: int, *, more: bool) -> None:
+        """Slots that were set aside have not been needed. `more`: there are more tasks to be claimed."""
+        self._slots[task_queue].give_back(number, more=more)
+        self.fill(task_queue)
 
     def release(self, running: Running) -> bool:
         """The attempt no longer takes a slot. False if it didn't (any more)."""
         if self._running.get(running.key) is not running:
             return False
         del self._running[running.key]
-        self._in_use[running.task.task_queue] -= 1
+        self._slots[running.task.task_queue].in_use -= 1
         return True
 
     def fill(self, queue: str) -> None:
         """Start what queues for the slots that are free."""
         waiting = self._queues.get(queue)
-        host = self._hosts.get(queue)
-        if not waiting or host is None:
+        slots = self._slots.get(queue)
+        if slots is None or queue not in self._hosts:
             return
-        for _ in range(min(len(waiting), host.slots - self._in_use[queue])):
+        for _ in range(slots.grant(len(waiting) if waiting else 0)):
+            assert waiting is not None
             workflow_id, key = waiting.popleft()
             self._queued.discard(key)
             self.engine.residents.visit(workflow_id, partial(self._offer_again, key))
+        if slots.hungry and slots.for_claims > 0:
+            self.engine.claimer.poke(queue)
 
     def settle(self, resident: Resident, scheduled_event_id: int) -> None:
         """From now on the attempt is on record and its time-outs are watched."""
@@ -219,13 +209,13 @@ class Dispatch:
             execution.effects.append(Deadline(at, DeadlineKind.ACTIVITY, scheduled_event_id))
         self.engine.touch(resident)
 
-    def _park(self, resident: Resident, key: int, queue: str) -> None:
-        if key in resident.parked_tasks:
-            return
-        resident.parked_tasks.add(key)
-        row = resident.row
-        self.engine.batch.tasks.append(TaskRow(row.partition, queue, row.workflow_id, row.run_id, key))
-        self.engine.touch(resident)
+    # -- attempts begin ----------------------------------------------------------------------------------------------
+
+    def _park(self, resident: Resident, scheduled_event_id: int, queue: str) -> None:
+        assert resident.execution is not None
+        task = activities.current_attempt(resident.execution, scheduled_event_id)
+        data = parking.encode(task) if self.engine.store.shared else b""
+        parking.park(self.engine, resident, scheduled_event_id, queue, TaskKind.ACTIVITY, data, task.attempt)
 
     def _start(self, resident: Resident, scheduled_event_id: int, host: ActivityHost) -> None:
         execution = resident.execution
@@ -236,9 +226,9 @@ class Dispatch:
             return
         key = (task.run_id, scheduled_event_id)
         running = self._running[key] = Running(self, key, task, host)
-        self._in_use[task.task_queue] += 1
-        if resident.parked_tasks:
-            self._unpark(resident, scheduled_event_id, task.task_queue)
+        self._slots[task.task_queue].in_use += 1
+        if resident.parked:
+            parking.unpark(self.engine, resident, scheduled_event_id)
         retry = execution.state.activities[scheduled_event_id].scheduled.retry
         if retry.maximum_attempts == 1:
             self.settle(resident, scheduled_event_id)
@@ -252,12 +242,20 @@ class Dispatch:
         if self._running.get(running.key) is running:
             running.attempt = running.host.start(running.task, running)
 
-    def _unpark(self, resident: Resident, key: int, queue: str) -> None:
-        if key in resident.parked_tasks:
-            resident.parked_tasks.discard(key)
-            row = resident.row
-            task = TaskRow(row.partition, queue, row.workflow_id, row.run_id, key)
-            self.engine.batch.tasks_done.append(task)
+    def start_claimed(self, row: TaskRow, task: ActivityTask) -> bool:
+        """Run an attempt that was claimed, in a slot that was reserved for it. False if it needs none: it runs already,
+        or there is no worker for it any more."""
+        host = self._hosts.get(row.task_queue)
+        key = (row.run_id, row.key)
+        running = self._running.get(key)
+        if running is not None and running.task.attempt == task.attempt:
+            running.claim = row  # it was ours before the execution moved
+            return False
+        if host is None or running is not None:
+            return False
+        running = self._running[key] = Running(self, key, task, host, row)
+        running.attempt = host.start(task, running)
+        return True
 
     def _offer_again(self, key: Key, resident: Resident | None) -> None:
         if resident is not None and resident.row.run_id == key[0]:

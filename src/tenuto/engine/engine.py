@@ -18,10 +18,13 @@ from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
-from tenuto.engine import requests
+from tenuto.engine import parking, requests
 from tenuto.engine.batch import Batch
+from tenuto.engine.claimer import Claimer
+from tenuto.engine.claims import Claims
 from tenuto.engine.clock import Clock
 from tenuto.engine.closed_runs import ClosedRuns
+from tenuto.engine.decisions import Decisions
 from tenuto.engine.dispatch import Dispatch
 from tenuto.engine.eviction import Eviction
 from tenuto.engine.graph_host import GraphHost
@@ -31,6 +34,7 @@ from tenuto.engine.hosts import ActivityHost, WorkflowHost
 from tenuto.engine.inbox import Inbox
 from tenuto.engine.observer import Observer
 from tenuto.engine.origin import FROM_EXECUTION, Origin
+from tenuto.engine.outbox import Outbox
 from tenuto.engine.ownership import LEASE, Ownership
 from tenuto.engine.pipeline import Pipeline
 from tenuto.engine.queries import Queries
@@ -112,6 +116,10 @@ class Engine:
         self.updates = UpdateWaiters(self)
         self.queries = Queries(self)
         self.inbox = Inbox(self)
+        self.outbox = Outbox(self)
+        self.claimer = Claimer(self)
+        self.claims = Claims(self)
+        self.decisions = Decisions(self)
         self.graphs = Graphs(self)
 
     @property
@@ -129,6 +137,10 @@ class Engine:
         self.spawn(self.pipeline.run(), "commit pipeline")
         self.spawn(self.inbox.run(), "inbox")
         self.spawn(self.ownership.keep(), "lease")
+        if self.store.shared:
+            self.spawn(self.outbox.run(), "outbox")
+            self.spawn(self.claimer.watch(), "what was claimed")
+            self.spawn(self.claims.watch(), "claims of others")
 
     async def stop(self) -> None:
         """Write what is decided and give the partitions back."""
@@ -156,6 +168,8 @@ class Engine:
         self._flush()
         try:
             async with asyncio.timeout(LAST_WRITES):
+                await self.claimer.close()
+                await self.outbox.drain()
                 for _ in range(3):
                     await self.pipeline.drain()
         except TimeoutError:
@@ -185,6 +199,7 @@ class Engine:
     def _refuse_waiters(self, error: BaseException) -> None:
         self.closed_runs.fail(error)
         self.updates.forget()
+        self.queries.elsewhere.fail(error)
         self.graphs.refuse_waiters(error)
         for asking in list(self._asking):
             if not asking.done():
@@ -203,11 +218,13 @@ class Engine:
             self.ownership.poke()
         if not hint.partitions.isdisjoint(self.ownership.epochs):
             self.inbox.poke()
+        self.claimer.hinted(hint.task_queues)
         self.graphs.hinted(hint)
 
     def gained(self, partitions: list[int]) -> None:
         """Executions of these partitions live here from now on."""
         self.inbox.extend()
+        self.dispatch.offer_postponed()
         self.graphs.gained()
         if self._served:
             self.spawn(self.recovery.take_up(partitions), "take up partitions")
@@ -224,7 +241,9 @@ class Engine:
         """Bring executions out of memory whose partitions are to move, for at most so many seconds; returns the
         partitions where nothing is under way any more."""
         moving = set(partitions)
+        await self.graphs.share_limits()
         self.dispatch.hand_over(moving)
+        self.turns.hand_over(moving)
         until = asyncio.get_running_loop().time() + seconds
         while not self.failed.done():
             await self.pipeline.flushed()
@@ -238,6 +257,7 @@ class Engine:
                     restless.add(resident.row.partition)
             if not restless or asyncio.get_running_loop().time() > until:
                 self.updates.forward()
+                self.queries.elsewhere.forward()
                 self.inbox.leave(moving - restless)
                 self.graphs.left(moving - restless)
                 return [partition for partition in partitions if partition not in restless]
@@ -258,8 +278,11 @@ class Engine:
         self.ownership.promote(Rank.WORKER)
         if workflows is not None:
             self.turns.add_host(task_queue, workflows)
+            self.decisions.capacity += max_cached
+            self.claimer.serve_workflows(task_queue)
         if activities_host is not None:
             self.dispatch.add_host(task_queue, activities_host)
+            self.claimer.serve_activities(task_queue)
         self._take_up(max_cached)
         self.spawn(self.recovery.take_waiting(task_queue), f"waiting tasks of {task_queue}")
 
@@ -280,7 +303,8 @@ class Engine:
 
     def leave(self, task_queue: str) -> None:
         """The worker takes no more tasks; what it runs goes on."""
-        self.turns.remove_host(task_queue)
+        self.decisions.forget(self.turns.remove_host(task_queue))
+        self.claimer.leave(task_queue)
         self.dispatch.remove_host(task_queue)
 
     # -- facts come in -----------------------------------------------------------------------------------------------
@@ -519,6 +543,8 @@ class Engine:
         if execution is None:
             return
         self.turns.take(resident)
+        if resident.parked:
+            parking.tidy(self, resident)
         check_history(self, resident, execution)
         # The row first: a message that comes back within this batch must find a run closed that has just closed.
         update_row(self, resident, execution)
@@ -541,7 +567,7 @@ class Engine:
                     later.append(
                         partial(
                             self.dispatch.cancel,
-                            resident.row.run_id,
+                            resident,
                             effect.scheduled_event_id,
                             effect.reason,
                         )

@@ -15,6 +15,7 @@ from tenuto.engine.origin import Origin
 from tenuto.engine.resident import Resident
 from tenuto.model.errors import StoreError, StoreFormatError
 from tenuto.model.messages import Message, decode_message, encode
+from tenuto.model.task_messages import DecisionMade, TaskReturned
 from tenuto.store.protocol import InboxRow, partition_of
 
 if TYPE_CHECKING:
@@ -152,7 +153,9 @@ class Inbox:
             self._arrived(workflow_id, row.data)
             self._engine.handle(resident, message, origin)
 
-        self._engine.residents.visit(workflow_id, arrive)
+        residents = self._engine.residents
+        visit = residents.interrupt if isinstance(message.body, DecisionMade | TaskReturned) else residents.visit
+        visit(workflow_id, arrive)
 
     def _arrived(self, workflow_id: str, data: bytes) -> None:
         """It is no longer on its way, if it was one of ours."""

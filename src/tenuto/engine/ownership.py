@@ -43,6 +43,8 @@ class Ownership:
         self._leaving: set[int] = set()
         self._poked = asyncio.Event()
         self._joined = False
+        #: Those who want to know who is there.
+        self._asking: list[asyncio.Future[None]] = []
 
     def owns(self, workflow_id: str) -> bool:
         """Does what happens to this execution happen here?"""
@@ -64,6 +66,17 @@ class Ownership:
         """Renew now: others have come or gone."""
         self._poked.set()
 
+    async def alone(self) -> bool:
+        """Is no other member alive now? False if that can't be found out soon."""
+        if not self.peers:
+            asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._asking.append(asked)
+            self.poke()
+            await asyncio.wait([asked], timeout=1.0)
+            if not asked.done():
+                return False
+        return not self.peers
+
     async def join(self) -> None:
         """Take what is free. Raises StoreOwnedError where the store has one owner, and that is another."""
         await self._renew()
@@ -77,8 +90,11 @@ class Ownership:
                 async with asyncio.timeout(HURRY if loop.time() < early else self._lease / RENEWALS):
                     await self._poked.wait()
             self._poked.clear()
+            asking, self._asking = self._asking, []
             try:
                 surplus = await self._renew()
+                for asked in asking:
+                    asked.set_result(None)
                 if surplus:
                     await self._give(surplus)
             except (LeaseLostError, StoreOwnedError):

@@ -7,6 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tenuto.engine import parking
 from tenuto.engine.batch import Batch
 from tenuto.engine.resident import Resident
 from tenuto.engine.timers import HORIZON, Wake
@@ -92,10 +93,12 @@ class Recovery:
         self._hurry(resident)
         for scheduled_event_id, activity in list(execution.state.activities.items()):
             task = self._engine.dispatch.running_task(row.run_id, scheduled_event_id)
-            if task is not None:
+            known = resident.parked.get(scheduled_event_id)
+            if task is not None and task.attempt == activity.note.attempt:
                 # Its start may not have been on record when the execution left memory.
-                activity.note.attempt, activity.note.started_time = task.attempt, task.started_time
-                activity.note.next_attempt_time = None
+                activities.note_start(execution, scheduled_event_id, task.attempt, task.started_time)
+            elif known is not None and known.row.claimed_by and known.attempt == activity.note.attempt:
+                self._engine.claims.begun(resident, known)
             elif activity.note.started_time is not None:
                 activities.lose_attempt(execution, scheduled_event_id, now)
             elif activity.note.next_attempt_time is None or activity.note.next_attempt_time <= now:
@@ -124,6 +127,7 @@ class Recovery:
         for origin in self._engine.updates.forget():
             if origin.future is not None and not origin.future.done():
                 origin.future.set_exception(error)
+        self._engine.queries.elsewhere.fail(error)
         self._failures += 1
         await asyncio.sleep(min(0.05 * 2 ** min(self._failures - 1, 7), 5.0))
         if lost_partitions:
@@ -148,6 +152,11 @@ class Recovery:
         for resident in self._engine.residents.oldest(len(self._engine.residents)):
             self._hurry(resident)
             self._engine.touch(resident)
+        if self._engine.store.shared:
+            # What waits in the store is claimed; what was parked a moment ago is perhaps just being written.
+            await self._engine.pipeline.flushed()
+            self._engine.claimer.poke(task_queue)
+            return
         before: list[TaskRow] = []
         while True:
             # What was parked a moment ago is perhaps just being written.
@@ -171,19 +180,14 @@ class Recovery:
         return server.serves(row.task_queue)
 
     def _take_parked(self, row: TaskRow, resident: Resident | None) -> None:
-        if resident is None or resident.row.run_id != row.run_id or not _wanted(row, resident):
-            self._engine.batch.tasks_done.append(row)
-            self._engine.plan_flush()
+        if resident is None or resident.row.run_id != row.run_id or not self._wanted(row, resident):
+            parking.drop(self._engine, row)
             return
-        resident.parked_tasks.add(row.key)
+        resident.parked.setdefault(row.key, parking.parked(row))
         if row.key:
             self._engine.dispatch.offer(resident, row.key)
         self._engine.touch(resident)
 
-
-def _wanted(row: TaskRow, resident: Resident) -> bool:
-    """Is the parked task still to be done? Its run may have closed, its activity may have timed out."""
-    if resident.execution is None:
-        return False
-    state = resident.execution.state
-    return row.key in state.activities if row.key else state.task_pending
+    def _wanted(self, row: TaskRow, resident: Resident) -> bool:
+        """Is the parked task still to be done? Its run may have closed, its activity may have timed out."""
+        return parking.wanted(self._engine, resident, row.key, parking.parked(row).attempt)

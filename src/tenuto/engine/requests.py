@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
+from tenuto.engine import parking
 from tenuto.engine.graph_rows import GRAPHS
 from tenuto.engine.graph_starts import start_by_name
 from tenuto.engine.origin import Origin
+from tenuto.engine.refusals import no_worker
 from tenuto.engine.resident import Resident
-from tenuto.history import closing, inbound
+from tenuto.history import activities, closing, inbound
 from tenuto.history.execution import Execution
 from tenuto.history.state import nanoseconds
 from tenuto.model import events as ev
@@ -22,6 +24,7 @@ from tenuto.model.errors import RPCStatusCode
 from tenuto.model.graph_messages import GraphBody
 from tenuto.model.payloads import Payload, size_of
 from tenuto.model.policies import ExecutionStatus, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from tenuto.model.task_messages import AttemptAlive, AttemptEnded, DecisionMade, TaskReturned
 from tenuto.store.protocol import ExecutionRow, partition_of
 
 if TYPE_CHECKING:
@@ -243,8 +246,10 @@ def _update(engine: Engine, resident: Resident | None, message: msg.Message, ori
     answer = inbound.admit_update(_open(resident), body)
     if answer is None:
         if not engine.turns.serves(resident.row.task_queue):
-            _open(resident).updates_admitted.pop(body.update_id, None)
-            return _no_worker(resident)
+            if not engine.store.shared:
+                _open(resident).updates_admitted.pop(body.update_id, None)
+                return no_worker(resident.row)
+            engine.updates.expect_worker(resident.row, body.update_id)
         engine.updates.wait_accepted(resident.row, body.update_id, origin)
         engine.touch(resident)
     return answer
@@ -294,6 +299,65 @@ def _answer_of_other(engine: Engine, resident: Resident | None, message: msg.Mes
     return msg.Done()
 
 
+def _attempt_alive(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer:
+    body: AttemptAlive = message.body  # type: ignore[assignment]
+    execution = _run_of(resident, message)
+    if resident is not None and execution is not None:
+        key, now = body.scheduled_event_id, engine.clock.now()
+        if activities.note_start(execution, key, body.attempt, min(body.started_time, now)):
+            activities.record_heartbeat(execution, key, body.attempt, body.details, now)
+            engine.dispatch.settle(resident, key)
+    return msg.Done()
+
+
+def _attempt_ended(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer:
+    """Of an attempt that ran in another process. One that isn't the current one is late and changes nothing."""
+    body: AttemptEnded = message.body  # type: ignore[assignment]
+    execution = _run_of(resident, message)
+    if resident is not None and execution is not None:
+        key, now = body.scheduled_event_id, engine.clock.now()
+        if activities.note_start(execution, key, body.attempt, min(body.started_time, now)):
+            if body.details is not None:
+                activities.record_heartbeat(execution, key, body.attempt, body.details, now)
+            activities.finish_attempt(execution, key, body.attempt, body.outcome, now, body.identity)
+            engine.touch(resident)
+    return msg.Done()
+
+
+def _task_returned(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer:
+    body: TaskReturned = message.body  # type: ignore[assignment]
+    execution = _run_of(resident, message)
+    if body.key < 0:
+        engine.queries.elsewhere.returned(message.target.run_id or "", body.key)
+    if resident is None or execution is None or not parking.wanted(engine, resident, body.key, body.attempt):
+        return msg.Done()
+    parking.unpark(engine, resident, body.key)
+    if body.key > 0:
+        activities.return_attempt(execution, body.key)
+    engine.touch(resident)
+    return msg.Done()
+
+
+def _decision_made(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer:
+    execution = _run_of(resident, message)
+    if resident is not None and execution is not None and not execution.state.closed:
+        engine.turns.decided(resident, execution, message.body)  # type: ignore[arg-type]
+        engine.touch(resident)
+    return msg.Done()
+
+
+def _query_answered(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer:
+    engine.queries.elsewhere.answered(message)
+    return msg.Done()
+
+
+def _run_of(resident: Resident | None, message: msg.Message) -> Execution | None:
+    """The open run that the message is for; None if it has closed."""
+    if resident is None or resident.row.run_id != message.target.run_id:
+        return None
+    return resident.execution
+
+
 def _open(resident: Resident) -> Execution:
     assert resident.execution is not None
     return resident.execution
@@ -340,15 +404,6 @@ def _check_child(resident: Resident | None, parent: ev.ParentRef | None) -> msg.
     )
 
 
-def _no_worker(resident: Resident) -> msg.Refused:
-    return msg.Refused(
-        RPCStatusCode.UNAVAILABLE,
-        f"no worker serves task queue {resident.row.task_queue!r}, so the code of workflow "
-        f"{resident.row.workflow_id!r} can't be asked; start one",
-        reason="no_worker",
-    )
-
-
 _GRAPH_BODIES = frozenset(get_args(GraphBody))
 Handler = Callable[["Engine", Resident | None, msg.Message, Origin], msg.Answer | None]
 _HANDLERS: dict[type[Any], Handler] = {
@@ -364,4 +419,9 @@ _HANDLERS: dict[type[Any], Handler] = {
     msg.ChildClosed: _answer_of_other,
     msg.SignalAnswered: _answer_of_other,
     msg.CancelAnswered: _answer_of_other,
+    msg.QueryAnswered: _query_answered,
+    DecisionMade: _decision_made,
+    AttemptAlive: _attempt_alive,
+    AttemptEnded: _attempt_ended,
+    TaskReturned: _task_returned,
 }

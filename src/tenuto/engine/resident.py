@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tenuto.engine.hosts import WorkflowInstance
+from tenuto.engine.parking import Parked, restore
 from tenuto.graph.execution import GraphExecution
 from tenuto.history.execution import Execution
 from tenuto.model.events import AnyEvent
 from tenuto.model.policies import ExecutionStatus
-from tenuto.store.protocol import ExecutionChange, ExecutionRow, HistoryRow, NoteRow
+from tenuto.store.protocol import ExecutionChange, ExecutionRow, HistoryRow, NoteRow, TaskRow
 
 
 class Resident:
@@ -24,7 +25,7 @@ class Resident:
         "in_flight",
         "instance",
         "is_new",
-        "parked_tasks",
+        "parked",
         "removed",
         "row",
         "row_changed",
@@ -54,8 +55,8 @@ class Resident:
         self.stored_notes: set[int] = set()
         #: Attempts that have run long enough to be worth a note.
         self.settled: set[int] = set()
-        #: Keys of tasks that wait in the store for a worker.
-        self.parked_tasks: set[int] = set()
+        #: Its tasks that wait in the store for a worker or are done by one of another process, by key.
+        self.parked: dict[int, Parked] = {}
         self.warned = False
 
     @property
@@ -81,10 +82,11 @@ class Resident:
         """Can the code be brought up to date without asking the store?"""
         return self.instance is not None or self.whole
 
-    def restore(self, events: list[AnyEvent], notes: set[int]) -> None:
+    def restore(self, events: list[AnyEvent], notes: set[int], tasks: list[TaskRow]) -> None:
         """Start from what the store had: the whole history."""
         self._unseen = events
         self.stored_notes = notes
+        self.parked = restore(tasks)
 
     def take_unseen(self) -> list[AnyEvent]:
         """The events that the instance has not been shown."""

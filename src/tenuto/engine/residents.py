@@ -52,6 +52,8 @@ class Residents:
         self._residents: OrderedDict[str, Resident] = OrderedDict()
         self._waiting: dict[str, list[Visitor]] = {}
         self._asked: list[str] = []
+        #: Those of `_waiting` that nobody has asked for.
+        self._held: set[str] = set()
         self._loading = False
         self._online = True
         self.capacity = 1000
@@ -87,6 +89,31 @@ class Residents:
         self._asked.append(workflow_id)
         self._start_loading()
 
+    def hold(self, workflow_id: str) -> None:
+        """Let visitors of this execution wait until `release` or `interrupt`."""
+        if workflow_id not in self._waiting:
+            self._waiting[workflow_id] = []
+            self._held.add(workflow_id)
+
+    def release(self, workflow_id: str) -> None:
+        """Let those in who wait for an execution that is held."""
+        if workflow_id not in self._held:
+            return
+        self._held.discard(workflow_id)
+        if workflow_id in self._residents and self._online:
+            self._let_in(workflow_id)
+        else:
+            self._asked.append(workflow_id)
+            self._start_loading()
+
+    def interrupt(self, workflow_id: str, visitor: Visitor) -> None:
+        """As `visit`, before all others if the execution is held, which ends with that."""
+        if workflow_id in self._held:
+            self._waiting[workflow_id].insert(0, visitor)
+            self.release(workflow_id)
+        else:
+            self.visit(workflow_id, visitor)
+
     def reload(self, resident: Resident, visitor: Visitor) -> None:
         """Visit after reading the execution again from the store, which has all of it (`resident.clean`)."""
         self.evict(resident)
@@ -115,6 +142,8 @@ class Residents:
     def suspend(self) -> None:
         """Forget everything and hold all visitors back until `resume`."""
         self._online = False
+        self._asked += self._held
+        self._held.clear()
         for resident in self._residents.values():
             resident.drop_instance()
         self._residents.clear()
@@ -160,14 +189,16 @@ class Residents:
             self._loading = False
 
     def _arrived(self, workflow_id: str, stored: StoredExecution | None) -> None:
-        visitors = self._waiting.pop(workflow_id)
-        ours = self._owns(workflow_id)
-        if stored is not None and ours:
+        if stored is not None and self._owns(workflow_id):
             resident = self._fold(stored)
             self._residents[workflow_id] = resident
             if resident.execution is not None or resident.graph is not None:
                 self._adopt(resident)
-        for visitor in visitors:
+        self._let_in(workflow_id)
+
+    def _let_in(self, workflow_id: str) -> None:
+        ours = self._owns(workflow_id)
+        for visitor in self._waiting.pop(workflow_id):
             visitor(self._residents.get(workflow_id) if ours else None)
 
     def of(self, partitions: Set[int]) -> list[Resident]:
@@ -187,5 +218,5 @@ class Residents:
             return resident
         execution = Execution.restore(stored.events, stored.notes, stored.history_size, self._limits, self._new_run_id)
         resident = Resident(stored.row, execution)
-        resident.restore(stored.events, set(stored.notes))
+        resident.restore(stored.events, set(stored.notes), stored.tasks)
         return resident

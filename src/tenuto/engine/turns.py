@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
+from tenuto.engine import parking
 from tenuto.engine.hosts import WorkflowHost
 from tenuto.engine.resident import Resident
 from tenuto.history.commands import complete_task
 from tenuto.history.execution import Execution
+from tenuto.model.commands import AcceptUpdate
 from tenuto.model.failures import Failure
+from tenuto.model.task_messages import DecisionMade
 from tenuto.model.tasks import WorkflowTask, WorkflowTaskBroken, WorkflowTaskDone
-from tenuto.store.protocol import TaskRow
+from tenuto.store.protocol import TaskKind
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
@@ -22,6 +27,12 @@ logger = logging.getLogger("tenuto.engine")
 ROUNDS = 100
 
 
+#: Decisions that come too late, one after the other, before an execution is held still for the next; and seconds that
+#: it is held at most.
+MISSES = 2
+LONGEST_HOLD = 10.0
+
+
 class Turns:
     """Lets executions decide."""
 
@@ -30,13 +41,15 @@ class Turns:
         self._hosts: dict[str, WorkflowHost] = {}
         #: Runs whose code has failed since a worker last came: other code may do better, so these are not waited for.
         self._broken_here: set[str] = set()
+        #: How often in a row code of other processes has decided without having seen all, by run id.
+        self._missed: dict[str, int] = {}
 
     def add_host(self, task_queue: str, host: WorkflowHost) -> None:
         self._hosts[task_queue] = host
         self._broken_here.clear()
 
-    def remove_host(self, task_queue: str) -> None:
-        self._hosts.pop(task_queue, None)
+    def remove_host(self, task_queue: str) -> WorkflowHost | None:
+        return self._hosts.pop(task_queue, None)
 
     def serves(self, task_queue: str) -> bool:
         return task_queue in self._hosts
@@ -62,10 +75,13 @@ class Turns:
         for _ in range(ROUNDS):
             now = self._engine.clock.now()
             if not execution.wants_task(now):
+                self._engine.queries.elsewhere.proceed(resident)
                 return
             host = self._hosts.get(resident.row.task_queue)
+            if 0 in resident.parked and (host is None or self._engine.store.shared):
+                return  # there is one way to a task that waits in the store: to claim it
             if host is None:
-                self._park(resident)
+                self._park(resident, execution)
                 return
             if not resident.rebuildable:
                 self._engine.eviction.reload(resident)
@@ -91,7 +107,7 @@ class Turns:
         return self._hosts.get(task_queue)
 
     def _take_one(self, resident: Resident, execution: Execution, host: WorkflowHost, now: int) -> None:
-        self._unpark(resident)
+        parking.unpark(self._engine, resident, 0)
         if resident.instance is None:
             resident.instance = host.create(execution.state.started)
         execution.start_task(now)
@@ -108,17 +124,58 @@ class Turns:
                     execution.suggests_continue_as_new,
                 )
             )
+        self._record(resident, execution, answer, now, host.identity)
+
+    def _record(
+        self,
+        resident: Resident,
+        execution: Execution,
+        answer: WorkflowTaskBroken | WorkflowTaskDone,
+        now: int,
+        identity: str,
+    ) -> None:
+        """Write what the code has decided about the task that is out."""
         if isinstance(answer, WorkflowTaskBroken):
-            execution.fail_task(answer.cause, answer.failure, now, host.identity)
+            execution.fail_task(answer.cause, answer.failure, now, identity)
             self._broken(resident, answer.cause, answer.failure)
             return
-        refusal = complete_task(execution, answer.commands, now, host.identity)
+        refusal = complete_task(execution, answer.commands, now, identity)
         if refusal is None:
             self._mended(resident)
         elif refusal.cause == "UNHANDLED_COMMAND":
             resident.drop_instance()
         else:
             self._broken(resident, refusal.cause, refusal.as_failure())
+
+    # -- decisions of other processes --------------------------------------------------------------------------------
+
+    def decided(self, resident: Resident, execution: Execution, decision: DecisionMade) -> None:
+        """Code has decided elsewhere. If it has not seen all that has happened, it has to do so again."""
+        parking.unpark(self._engine, resident, 0)
+        row = resident.row
+        if not _is_current(execution, decision):
+            self._missed[row.run_id] = self._missed.get(row.run_id, 0) + 1
+            return
+        self._missed.pop(row.run_id, None)
+        execution.start_task(decision.started_time)
+        # The other clock may be ahead of ours, and history doesn't go back.
+        now = max(self._engine.clock.now(), decision.started_time)
+        answer = decision.broken or WorkflowTaskDone(decision.commands)
+        self._record(resident, execution, answer, now, decision.identity)
+
+    def hand_over(self, partitions: Set[int]) -> None:
+        """Executions of these partitions move: nobody waits here for their code any more."""
+        for resident in self._engine.residents.of(partitions):
+            self._engine.residents.release(resident.row.workflow_id)
+
+    def _hold(self, workflow_id: str) -> None:
+        """Nothing happens to this execution until its code has decided, or for a while: it would never see all if
+        signals kept coming."""
+        residents = self._engine.residents
+        residents.hold(workflow_id)
+        asyncio.get_running_loop().call_later(LONGEST_HOLD, residents.release, workflow_id)
+
+    # -- code that fails ---------------------------------------------------------------------------------------------
 
     def _broken(self, resident: Resident, cause: str, failure: Failure) -> None:
         """Make it visible at once: in the log, in listings, in the execution's description."""
@@ -145,18 +202,30 @@ class Turns:
             resident.row.problem = None
             resident.row_changed = True
 
-    def _park(self, resident: Resident) -> None:
+    def _park(self, resident: Resident, execution: Execution) -> None:
         """No worker here: the task waits in the store until one comes."""
-        if 0 not in resident.parked_tasks:
-            resident.parked_tasks.add(0)
-            self._engine.batch.tasks.append(_task_row(resident))
+        limits = execution.limits
+        data = b""
+        if self._engine.store.shared:
+            updates = list(execution.updates_admitted.values())
+            data = parking.encode(
+                parking.WorkflowTaskData(updates, limits.history_events_suggestion, limits.history_size_suggestion)
+            )
+            resident.drop_instance()  # nor is its history needed here
+            if self._missed.get(resident.row.run_id, 0) >= MISSES:
+                del self._missed[resident.row.run_id]
+                self._hold(resident.row.workflow_id)
+        parking.park(self._engine, resident, 0, resident.row.task_queue, TaskKind.WORKFLOW, data, 0)
 
-    def _unpark(self, resident: Resident) -> None:
-        if 0 in resident.parked_tasks:
-            resident.parked_tasks.discard(0)
-            self._engine.batch.tasks_done.append(_task_row(resident))
 
-
-def _task_row(resident: Resident) -> TaskRow:
-    row = resident.row
-    return TaskRow(row.partition, row.task_queue, row.workflow_id, row.run_id, 0)
+def _is_current(execution: Execution, decision: DecisionMade) -> bool:
+    """Was it made about all that has happened, and about updates that somebody still waits for?"""
+    if decision.last_event_id != execution.state.last_event_id:
+        return False
+    if not execution.state.task_pending and not execution.updates_admitted:
+        return False
+    return all(
+        command.update_id in execution.updates_admitted
+        for command in decision.commands
+        if isinstance(command, AcceptUpdate)
+    )

@@ -26,15 +26,18 @@ def start_attempt(execution: Execution, scheduled_event_id: int, now: int) -> Ac
     activity = execution.state.activities.get(scheduled_event_id)
     if activity is None or activity.note.started_time is not None:
         return None
-    note, scheduled = activity.note, activity.scheduled
+    note = activity.note
     if note.next_attempt_time is not None and note.next_attempt_time > now:
         return None
-    attempt_scheduled = note.next_attempt_time or scheduled.time
-    note.started_time = now
-    note.heartbeat_time = None
-    note.next_attempt_time = None
-    execution.changed_notes.add(scheduled_event_id)
-    started = execution.state.started
+    task = current_attempt(execution, scheduled_event_id, now)
+    note_start(execution, scheduled_event_id, note.attempt, now)
+    return task
+
+
+def current_attempt(execution: Execution, scheduled_event_id: int, started_time: int = 0) -> ActivityTask:
+    """What whoever runs the current attempt of a pending activity has to know."""
+    activity = execution.state.activities[scheduled_event_id]
+    note, scheduled, started = activity.note, activity.scheduled, execution.state.started
     return ActivityTask(
         started.workflow_id,
         started.run_id,
@@ -46,14 +49,35 @@ def start_attempt(execution: Execution, scheduled_event_id: int, now: int) -> Ac
         scheduled.input,
         note.attempt,
         scheduled.time,
-        attempt_scheduled,
-        now,
+        note.next_attempt_time or scheduled.time,
+        started_time,
         scheduled.schedule_to_close_timeout,
         scheduled.start_to_close_timeout,
         scheduled.heartbeat_timeout,
         note.heartbeat_details,
         note.last_failure,
     )
+
+
+def note_start(execution: Execution, scheduled_event_id: int, attempt: int, started_time: int) -> bool:
+    """Somebody runs this attempt, since `started_time` as far as that isn't known. False if another one is current."""
+    activity = execution.state.activities.get(scheduled_event_id)
+    if activity is None or activity.note.attempt != attempt:
+        return False
+    note = activity.note
+    if note.started_time is None:
+        note.started_time = max(started_time, note.next_attempt_time or activity.scheduled.time)
+        note.heartbeat_time = None
+        note.next_attempt_time = None
+        execution.changed_notes.add(scheduled_event_id)
+    return True
+
+
+def return_attempt(execution: Execution, scheduled_event_id: int) -> None:
+    """Whoever took the current attempt has not begun it and won't."""
+    execution.state.activities[scheduled_event_id].note.started_time = None
+    execution.changed_notes.add(scheduled_event_id)
+    execution.effects.append(ActivityReady(scheduled_event_id))
 
 
 def finish_attempt(

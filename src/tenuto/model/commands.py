@@ -1,4 +1,5 @@
-"""Commands: what workflow code asks for in one workflow task. The history machine turns each into one event."""
+"""Commands: what workflow code asks for in one workflow task. The history machine turns each into one event. Code that
+runs in another process sends them, so every type here can be stored."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from tenuto.model.payloads import Payload
 from tenuto.model.policies import ParentClosePolicy, Retry
 
 
-class ScheduleActivity(Struct, gc=False):
+class ScheduleActivity(Struct, gc=False, tag=True):
     activity_id: str
     activity_type: str
     task_queue: str
@@ -24,21 +25,21 @@ class ScheduleActivity(Struct, gc=False):
     summary: str | None = None
 
 
-class RequestCancelActivity(Struct, gc=False):
+class RequestCancelActivity(Struct, gc=False, tag=True):
     scheduled_event_id: int
 
 
-class StartTimer(Struct, gc=False):
+class StartTimer(Struct, gc=False, tag=True):
     timer_id: str
     start_to_fire_timeout: float
     summary: str | None = None
 
 
-class CancelTimer(Struct, gc=False):
+class CancelTimer(Struct, gc=False, tag=True):
     timer_id: str
 
 
-class StartChildWorkflow(Struct, gc=False):
+class StartChildWorkflow(Struct, gc=False, tag=True):
     workflow_id: str
     workflow_type: str
     task_queue: str
@@ -52,52 +53,52 @@ class StartChildWorkflow(Struct, gc=False):
     memo: Memo = {}
 
 
-class SignalExternal(Struct, gc=False):
+class SignalExternal(Struct, gc=False, tag=True):
     target: ExecutionRef
     signal_name: str
     input: list[Payload]
     child_workflow_only: bool = False
 
 
-class RequestCancelExternal(Struct, gc=False):
+class RequestCancelExternal(Struct, gc=False, tag=True):
     target: ExecutionRef
     child_workflow_only: bool = False
     reason: str = ""
 
 
-class AcceptUpdate(Struct, gc=False):
+class AcceptUpdate(Struct, gc=False, tag=True):
     update_id: str
     update_name: str
     input: list[Payload]
     identity: str = ""
 
 
-class RejectUpdate(Struct, gc=False):
+class RejectUpdate(Struct, gc=False, tag=True):
     """The only command without an event: a rejected update leaves no trace in the history."""
 
     update_id: str
     failure: Failure
 
 
-class CompleteUpdate(Struct, gc=False):
+class CompleteUpdate(Struct, gc=False, tag=True):
     update_id: str
     result: list[Payload] = []
     failure: Failure | None = None
 
 
-class CompleteWorkflow(Struct, gc=False):
+class CompleteWorkflow(Struct, gc=False, tag=True):
     result: list[Payload] = []
 
 
-class FailWorkflow(Struct, gc=False):
+class FailWorkflow(Struct, gc=False, tag=True):
     failure: Failure
 
 
-class CancelWorkflow(Struct, gc=False):
+class CancelWorkflow(Struct, gc=False, tag=True):
     details: list[Payload] = []
 
 
-class ContinueAsNew(Struct, gc=False):
+class ContinueAsNew(Struct, gc=False, tag=True):
     """Fields left at None are taken over from the run that ends."""
 
     workflow_type: str | None

@@ -23,6 +23,7 @@ from tenuto.model.policies import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
+from tenuto.model.task_messages import TaskBody
 
 
 class Signal(Struct, array_like=True, gc=False, tag_field="kind", tag="signal"):
@@ -94,6 +95,13 @@ class Query(Struct, array_like=True, gc=False, tag_field="kind", tag="query"):
     reject_if: tuple[ExecutionStatus, ...] = ()
 
 
+class QueryAnswered(Struct, array_like=True, gc=False, tag_field="kind", tag="query_answered"):
+    """The code of another process has answered a query; `key` is that of its task."""
+
+    key: int
+    answer: QueryAnswer
+
+
 class ChildStarted(Struct, array_like=True, gc=False, tag_field="kind", tag="child_started"):
     initiated_event_id: int
     run_id: str
@@ -140,6 +148,8 @@ Body = (
     | ChildClosed
     | SignalAnswered
     | CancelAnswered
+    | TaskBody
+    | QueryAnswered
     | GraphBody
 )
 
@@ -189,6 +199,7 @@ class QueryRejected(Struct, array_like=True, frozen=True, gc=False, tag_field="k
     status: ExecutionStatus
 
 
+QueryAnswer = Outcome | Refused | QueryRejected
 Answer = Done | Started | Refused | Outcome | Accepted | QueryRejected | TaskUpdated | GraphTaken
 
 _encoder = msgspec.msgpack.Encoder()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from tenuto.model.commands import Command
 from tenuto.model.failures import Failure
-from tenuto.model.messages import Update
 from tenuto.model.payloads import Payload
+
+if TYPE_CHECKING:  # messages carry what comes back
+    from tenuto.model.messages import Update
 
 
 class WorkflowTask(Struct, gc=False):
@@ -30,15 +34,16 @@ class WorkflowTaskDone(Struct, gc=False):
 TASK_TIMED_OUT = "TASK_TIMED_OUT"
 
 
-class WorkflowTaskBroken(Struct, gc=False):
+class WorkflowTaskBroken(Struct, array_like=True, gc=False):
     """The code could not make its decision: a bug, a missing type, or code that doesn't match the history."""
 
     cause: str
     failure: Failure
 
 
-class ActivityTask(Struct, gc=False):
-    """One attempt of an activity. Times are nanoseconds since the epoch, durations seconds."""
+class ActivityTask(Struct, array_like=True, gc=False):
+    """One attempt of an activity. Times are nanoseconds since the epoch, durations seconds. `started_time` is 0 as long
+    as it waits for a worker."""
 
     workflow_id: str
     run_id: str
@@ -59,15 +64,15 @@ class ActivityTask(Struct, gc=False):
     last_failure: Failure | None
 
 
-class ActivityCompleted(Struct, gc=False):
+class ActivityCompleted(Struct, array_like=True, gc=False, tag_field="kind", tag="completed"):
     result: list[Payload]
 
 
-class ActivityFailed(Struct, gc=False):
+class ActivityFailed(Struct, array_like=True, gc=False, tag_field="kind", tag="failed"):
     failure: Failure
 
 
-class ActivityCanceled(Struct, gc=False):
+class ActivityCanceled(Struct, array_like=True, gc=False, tag_field="kind", tag="canceled"):
     details: list[Payload] = []
 
 
