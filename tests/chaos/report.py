@@ -20,15 +20,13 @@ def report(began: float, faults: Sequence[Fault], writes: Sequence[Write], finis
 
 
 def _timeline(began: float, faults: Sequence[Fault], writes: Sequence[Write]) -> str:
-    lines = [
-        "   at s  what             whom             partitions   lasted  moved after  tasks after  commit after  answers after"
-    ]
+    lines = ["   at s  what             whom             partitions   lasted     moved   tasks    commit  answered"]
     for fault in faults:
         seconds = (fault.over - fault.at, fault.moved, fault.reclaimed, fault.recovery(writes), fault.answered)
         lasted, moved, reclaimed, first, answered = map(_seconds, seconds)
         lines.append(
             f"{fault.at - began:7.1f}  {fault.kind:15}  {fault.victim:15}  {len(fault.affected):10}"
-            f"  {lasted:>7}  {moved:>11}  {reclaimed:>11}  {first:>12}  {answered:>13}"
+            f"  {lasted:>7}  {moved:>8}  {reclaimed:>8}  {first:>8}  {answered:>8}"
         )
     return "\n".join(lines)
 
