@@ -96,16 +96,19 @@ class Running:
         if resident is None or resident.execution is None or resident.row.run_id != task.run_id:
             return
         assert self._outcome is not None
+        now = engine.clock.now()
         if activities.finish_attempt(
             resident.execution,
             task.scheduled_event_id,
             task.attempt,
             self._outcome,
-            engine.clock.now(),
+            now,
             self.host.identity,
         ):
             engine.batch.redo.append(self.report)
             engine.touch(resident)
+        elif activities.may_start(resident.execution, task.scheduled_event_id, now):
+            self._dispatch.offer(resident, task.scheduled_event_id)  # the next one could not begin while this one ran
 
     def beat(self, details: list[Payload]) -> None:
         """It is alive."""

@@ -23,15 +23,19 @@ from tenuto.model.tasks import ActivityCanceled, ActivityCompleted, ActivityOutc
 
 def start_attempt(execution: Execution, scheduled_event_id: int, now: int) -> ActivityTask | None:
     """Begin the current attempt. None if the activity has closed, is running, or is not due yet."""
-    activity = execution.state.activities.get(scheduled_event_id)
-    if activity is None or activity.note.started_time is not None:
-        return None
-    note = activity.note
-    if note.next_attempt_time is not None and note.next_attempt_time > now:
+    if not may_start(execution, scheduled_event_id, now):
         return None
     task = current_attempt(execution, scheduled_event_id, now)
-    note_start(execution, scheduled_event_id, note.attempt, now)
+    note_start(execution, scheduled_event_id, task.attempt, now)
     return task
+
+
+def may_start(execution: Execution, scheduled_event_id: int, now: int) -> bool:
+    """Is the activity pending, with an attempt that is due and has not started?"""
+    activity = execution.state.activities.get(scheduled_event_id)
+    if activity is None or activity.note.started_time is not None:
+        return False
+    return activity.note.next_attempt_time is None or activity.note.next_attempt_time <= now
 
 
 def current_attempt(execution: Execution, scheduled_event_id: int, started_time: int = 0) -> ActivityTask:

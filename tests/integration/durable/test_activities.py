@@ -350,6 +350,24 @@ async def test_a_result_that_cannot_be_stored_fails_the_activity_for_good() -> N
 
 
 @activity.defn
+async def lets_itself_be_asked_twice() -> int:
+    ledger.seen.append(activity.info().attempt)
+    if activity.info().attempt == 1:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.05)
+            raise
+    return activity.info().attempt
+
+
+async def test_the_next_attempt_begins_even_if_the_last_one_was_slow_to_end() -> None:
+    async with serving(Calls, activities=[lets_itself_be_asked_twice]) as client:
+        assert await call(client, "lets_itself_be_asked_twice", start_to_close_timeout=0.02, attempts=2) == 2
+        assert ledger.seen == [1, 2]
+
+
+@activity.defn
 async def hangs() -> None:
     ledger.seen.append(activity.info().attempt)
     await asyncio.Event().wait()
