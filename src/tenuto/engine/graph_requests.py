@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from tenuto.engine.origin import Origin
 from tenuto.engine.resident import Resident
 from tenuto.graph.context import Context
 from tenuto.graph.execution import GraphExecution
+from tenuto.graph.limits import Place
 from tenuto.graph.operations import (
     children,
     follow,
@@ -33,7 +35,7 @@ from tenuto.graph.operations import (
 from tenuto.graph.refusal import Refusal
 from tenuto.model import graph_messages as gm
 from tenuto.model import messages as msg
-from tenuto.model.errors import RPCStatusCode
+from tenuto.model.errors import RPCStatusCode, StoreError
 from tenuto.store.protocol import StoredExecution
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 def handle(graphs: Graphs, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
     """Do what `message` asks for. None if the answer comes later, because the execution has to be read first."""
     if isinstance(message.body, gm.GraphStart) and not _joins_existing(resident, message.body):
-        return _start(graphs, resident, message)
+        return _start(graphs, resident, message, origin)
     if resident is None or resident.row.task_queue != GRAPHS or resident.removed:
         return _unknown(message)
     if resident.graph is not None:
@@ -74,7 +76,10 @@ def _unknown(message: msg.Message) -> msg.Refused:
     return msg.Refused(RPCStatusCode.NOT_FOUND, f"there is no workflow with the id {message.target.workflow_id!r}")
 
 
-def _start(graphs: Graphs, resident: Resident | None, message: msg.Message) -> msg.Answer:
+def _start(
+    graphs: Graphs, resident: Resident | None, message: msg.Message, origin: Origin, *, asked: bool = False
+) -> msg.Answer | None:
+    """`asked`: other servers have no place left for it."""
     body: gm.GraphStart = message.body  # type: ignore[assignment]
     workflow_id = message.target.workflow_id
     if resident is not None and not resident.removed:
@@ -89,16 +94,41 @@ def _start(graphs: Graphs, resident: Resident | None, message: msg.Message) -> m
     graph = GraphExecution()
     start.start(graph, workflow_id, body, graphs.context(), queued=False)
     place = graphs.places.of(graph)
-    if place is not None and graphs.places.full(place.key, place.limit):
+    if place is not None and not graphs.places.enter(place, workflow_id):
         if place.rejects:
-            return msg.Refused(
-                RPCStatusCode.RESOURCE_EXHAUSTED,
-                f"{place.limit} executions of {body.workflow_type} run already, which is its limit (rateLimitConfig)",
-            )
+            return _refuse(graphs, place, message, origin, asked)
         graph.change("queued", queued=True)
-    graphs.places.adopt(graph)
+        graphs.places.wait(place, workflow_id)
     graphs.begin(graph)
     return msg.Started(workflow_id, workflow_id)
+
+
+def _refuse(graphs: Graphs, place: Place, message: msg.Message, origin: Origin, asked: bool) -> msg.Answer | None:
+    """There is no place here. If other servers may have some, that is found out first."""
+    if asked or not graphs.shares_limits:
+        return msg.Refused(
+            RPCStatusCode.RESOURCE_EXHAUSTED,
+            f"{place.limit} executions of {message.body.workflow_type} run already, "  # type: ignore[union-attr]
+            "which is its limit (rateLimitConfig)",
+        )
+    engine = graphs.engine
+
+    async def ask_others() -> None:
+        with contextlib.suppress(StoreError):
+            await graphs.places.permits.ask(place.key, place.limit)
+        engine.residents.visit(message.target.workflow_id, start_again)
+
+    def start_again(resident: Resident | None) -> None:
+        if not engine.owns(message.target.workflow_id):
+            if origin.inbox is None:
+                engine.ask_owner(message, origin)
+            return
+        answer = _start(graphs, resident, message, origin, asked=True)
+        if answer is not None:
+            engine.answer(origin, message, answer)
+
+    engine.spawn(ask_others(), "look for a free place")
+    return None
 
 
 def _operate(graphs: Graphs, resident: Resident, graph: GraphExecution, message: msg.Message) -> msg.Answer:

@@ -44,6 +44,8 @@ T = TypeVar("T")
 TRIES = 40
 #: Seconds between two looks at what other servers do.
 LOOK = 1.0
+#: Seconds for which limits are still shared when a server is alone again: until what is out has been counted.
+COUNTED = 30.0
 
 
 class Graphs:
@@ -56,12 +58,15 @@ class Graphs:
         #: Is there a server in this process? Without one, what happens to graphs is recorded, and a server decides.
         self.served = False
         self.queues = TaskQueues(self)
-        self.places = Places(self)
+        self.places = Places(self, lambda: self.shares_limits, self.queues.peers.is_alive)
         self.work = GraphWork(self)
         self._random = Random()
         self._waiting: set[asyncio.Future[Any]] = set()
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._reader = GraphReader(engine)
+        self._shares_until = float("-inf")
+        #: Called when more partitions, or some that were about to leave, are ours.
+        self.moved: list[Callable[[], None]] = []
 
     def serve(self, host: GraphHost) -> None:
         """A server of this process runs scripts and system tasks from now on, so graphs are decided here."""
@@ -197,7 +202,7 @@ class Graphs:
         """An execution came into memory: what counts in it is counted, what is pending is seen to."""
         for task in graph.state.open.values():
             if task.status == "IN_PROGRESS":
-                self.queues.adopt(task, graph.task_def(task))
+                self.queues.adopt(task, graph.task_def(task), graph.workflow_id)
         self.places.adopt(graph)
         self.engine.touch(resident)
 
@@ -362,17 +367,36 @@ class Graphs:
     def left(self, partitions: Set[int]) -> None:
         """These partitions are no longer ours."""
         self.queues.leave_partitions(partitions)
+        self.places.leave_partitions(partitions)
         self._look_again(lambda workflow_id: partition_of(workflow_id) in partitions)
+
+    @property
+    def shares_limits(self) -> bool:
+        """Are there other servers, or were there a moment ago, with which limits are shared?"""
+        return self.queues.board.active or asyncio.get_running_loop().time() < self._shares_until
+
+    async def share_limits(self) -> None:
+        """Other servers are there, or about to come: what counts for limits goes on record."""
+        now = asyncio.get_running_loop().time()
+        begins = self._shares_until < now
+        self._shares_until = now + COUNTED
+        if begins:
+            await self.queues.limits.share()
+            await self.places.permits.settle()
 
     def gained(self) -> None:
         """There are more partitions, or some that were about to leave have stayed."""
         self.queues.gained()
+        for moved in self.moved:
+            moved()
 
     async def keep_up(self) -> None:
         """Follow what other servers do, for ever."""
         while True:
             await asyncio.sleep(LOOK)
             try:
+                if self.queues.board.active:
+                    await self.share_limits()
                 await self.queues.look()
                 await self.catalog.look()
             except StoreError as error:

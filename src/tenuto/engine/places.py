@@ -3,71 +3,73 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING
 
+from tenuto.engine.permits import Permits
 from tenuto.engine.resident import Resident
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.limits import Place, place_of
+from tenuto.store.protocol import partition_of
 
 if TYPE_CHECKING:
     from tenuto.engine.graphs import Graphs
 
 
-class _Key:
-    __slots__ = ("inside", "limit", "waiting")
-
-    def __init__(self) -> None:
-        self.limit = 0
-        self.inside: set[str] = set()
-        self.waiting: OrderedDict[str, None] = OrderedDict()
-
-
 class Places:
     """Counts open executions by the key of their limit."""
 
-    def __init__(self, graphs: Graphs) -> None:
+    def __init__(self, graphs: Graphs, is_shared: Callable[[], bool], is_alive: Callable[[str], bool]) -> None:
         self._graphs = graphs
-        self._keys: dict[str, _Key] = {}
+        self._waiting: dict[str, OrderedDict[str, int]] = {}
+        self.permits = Permits(graphs.engine, "workflow_permits", is_shared, is_alive, self._fill)
 
     def of(self, graph: GraphExecution) -> Place | None:
         """The limit that an execution comes under."""
         return place_of(graph, self._graphs.catalog.rate_limit(graph.state.started.workflow_type))
 
-    def full(self, key: str, limit: int) -> bool:
-        """Would another execution have to wait?"""
-        entry = self._keys.get(key)
-        return entry is not None and len(entry.inside) >= limit
+    def enter(self, place: Place, workflow_id: str) -> bool:
+        """A new execution takes a place, if there is one."""
+        return self.permits.enter(place.key, place.limit, workflow_id, workflow_id)
 
     def adopt(self, graph: GraphExecution) -> None:
-        """An execution begins, or came into memory: it has its place, or waits for one."""
+        """An execution came into memory: it has its place, or waits for one."""
         place = self.of(graph)
         if place is None:
             return
-        entry = self._keys.setdefault(place.key, _Key())
-        entry.limit = place.limit
         if graph.state.queued:
-            entry.waiting[graph.workflow_id] = None
+            self.wait(place, graph.workflow_id)
+            self._fill(place.key)
         else:
-            entry.inside.add(graph.workflow_id)
-        self._fill(place.key)
+            self.permits.enter(place.key, place.limit, graph.workflow_id, graph.workflow_id, again=True)
+
+    def wait(self, place: Place, workflow_id: str) -> None:
+        """An execution waits for a place."""
+        self._waiting.setdefault(place.key, OrderedDict())[workflow_id] = place.limit
 
     def leave(self, graph: GraphExecution) -> None:
         """An execution has ended: the next one gets its place."""
         place = self.of(graph)
-        entry = None if place is None else self._keys.get(place.key)
-        if place is not None and entry is not None:
-            entry.inside.discard(graph.workflow_id)
-            entry.waiting.pop(graph.workflow_id, None)
-            self._fill(place.key)
+        if place is not None:
+            self._waiting.get(place.key, OrderedDict()).pop(graph.workflow_id, None)
+            self.permits.leave(place.key, graph.workflow_id)
+
+    def leave_partitions(self, partitions: Set[int]) -> None:
+        """The executions of these partitions are no longer ours."""
+        for waiting in self._waiting.values():
+            for workflow_id in [each for each in waiting if partition_of(each) in partitions]:
+                del waiting[workflow_id]
+        self.permits.leave_partitions(partitions)
 
     def _fill(self, key: str) -> None:
-        entry = self._keys[key]
-        while entry.waiting and len(entry.inside) < entry.limit:
-            workflow_id, _ = entry.waiting.popitem(last=False)
-            entry.inside.add(workflow_id)
+        waiting = self._waiting.get(key, OrderedDict())
+        while waiting:
+            workflow_id, limit = next(iter(waiting.items()))
+            if not self.permits.enter(key, limit, workflow_id, workflow_id):
+                return
+            del waiting[workflow_id]
             self._graphs.engine.residents.visit(workflow_id, self._let_in)
-        if not entry.waiting and not entry.inside:
-            del self._keys[key]
+        self._waiting.pop(key, None)
 
     def _let_in(self, resident: Resident | None) -> None:
         graph = None if resident is None else resident.graph
@@ -78,4 +80,5 @@ class Places:
 
     def clear(self) -> None:
         """The engine starts over from what the store knows."""
-        self._keys.clear()
+        self._waiting.clear()
+        self.permits.clear()

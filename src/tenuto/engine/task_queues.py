@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
+from tenuto.engine.graph_peers import GraphPeers, PollData
 from tenuto.engine.resident import Resident
 from tenuto.engine.task_board import TaskBoard
 from tenuto.engine.task_entries import Entry, Poller, Queue, Render
@@ -46,15 +47,6 @@ IDLE_QUEUES = 10_000
 KNOWN_POLLERS = 10_000
 
 
-class PollData(Struct):
-    """Who polled a queue last, and when (nanoseconds)."""
-
-    queue_name: str
-    domain: str
-    worker_id: str
-    last_poll_time: int
-
-
 class Backlog(Struct):
     """What a queue is like at present."""
 
@@ -79,7 +71,8 @@ class TaskQueues:
         self._polls: dict[tuple[str, str], dict[str, PollData]] = {}
         #: Entries that were found while their partitions were on the move.
         self._aside: list[tuple[Queue, Entry]] = []
-        self.limits = TaskLimits(graphs.engine.clock, self._room_again)
+        self.peers = GraphPeers(graphs.engine, self)
+        self.limits = TaskLimits(graphs.engine, lambda: graphs.shares_limits, self.peers.is_alive, self._room_again)
         self.board = TaskBoard(graphs.engine, self.limits, self._waits)
         self.seeker = TaskSeeker(graphs.engine, self)
 
@@ -126,10 +119,10 @@ class TaskQueues:
             queue.entries = [entry for entry in queue.entries if self._waits(entry)]
             heapq.heapify(queue.entries)
 
-    def adopt(self, task: Task, definition: TaskDef) -> None:
+    def adopt(self, task: Task, definition: TaskDef, workflow_id: str) -> None:
         """A task that is out already takes its place among those that the limits count."""
         self.limits.learn(task.def_name, definition)
-        self.limits.enter(task.def_name, task.task_id, again=True)
+        self.limits.enter(task.def_name, task.task_id, workflow_id, again=True)
 
     def clear(self) -> None:
         """The engine starts over from what the store knows."""
@@ -148,6 +141,7 @@ class TaskQueues:
     def leave_partitions(self, partitions: Set[int]) -> None:
         """These partitions are no longer ours: what waits in them waits elsewhere."""
         self.board.leave(partitions)
+        self.limits.leave_partitions(partitions)
         gone = [entry for entry in self._waiting.values() if partition_of(entry.workflow_id) in partitions]
         for entry in gone:
             del self._waiting[entry.task_id]
@@ -169,6 +163,7 @@ class TaskQueues:
 
     async def look(self) -> None:
         """See to what depends on other servers; to be called about once a second."""
+        await self.peers.look()
         if await self.board.look():
             self.board.show_again(self._queues.values())
             for queue in self._queues.values():
@@ -299,7 +294,7 @@ class TaskQueues:
                 heapq.heappop(queue.entries)
             elif not self._graphs.engine.owns(entry.workflow_id):
                 self._aside.append((queue, heapq.heappop(queue.entries)))
-            elif not self.limits.enter(entry.def_name, entry.task_id):
+            elif not self.limits.enter(entry.def_name, entry.task_id, entry.workflow_id):
                 return None
             else:
                 heapq.heappop(queue.entries)
@@ -356,7 +351,7 @@ class TaskQueues:
             self.board.delete_row(resident.row.workflow_id, resident.row.run_id, number)
             return None
         queue = self._queue(task.task_type, task.domain, task.kind == "SYSTEM")
-        if not self.limits.enter(entry.def_name, entry.task_id):
+        if not self.limits.enter(entry.def_name, entry.task_id, entry.workflow_id):
             self.board.put_up_anew(entry.workflow_id, number)
             return None
         del self._waiting[entry.task_id]
@@ -415,14 +410,18 @@ class TaskQueues:
         self._queues = {key: queue for key, queue in self._queues.items() if queue.entries or queue.pollers}
         self._prune_at = len(self._queues) + IDLE_QUEUES
 
-    def size(self, task_type: str, domain: str = "") -> int:
-        """How many tasks wait in a queue."""
-        queue = self._queues.get((task_type, domain))
-        return 0 if queue is None else queue.size
+    def own_sizes(self) -> dict[tuple[str, str], int]:
+        """How many tasks of ours wait, by task type and domain."""
+        return {key: queue.size for key, queue in self._queues.items()}
 
     def sizes(self) -> dict[tuple[str, str], int]:
-        """The sizes of all queues, by task type and domain."""
-        return {key: self.size(*key) for key in self._queues}
+        """How many tasks wait in all queues, by task type and domain; those of other servers as they were lately."""
+        sizes = self.own_sizes()
+        for bulletin in self.peers.bulletins:
+            for told in bulletin.sizes:
+                key = (told.task_type, told.domain)
+                sizes[key] = sizes.get(key, 0) + told.size
+        return sizes
 
     def backlogs(self) -> dict[tuple[str, str], Backlog]:
         """What all queues are like, by task type and domain."""
@@ -435,21 +434,29 @@ class TaskQueues:
             heapq.heappop(queue.entries)
         return queue.entries[0].since if queue.entries else 0
 
+    def own_poll_data(self) -> list[PollData]:
+        """Who polls here."""
+        return [data for workers in self._polls.values() for data in workers.values()]
+
     def poll_data(self, task_type: str | None = None) -> list[PollData]:
-        """Who polls, of one type or of all."""
-        return [
-            data
-            for (name, _), workers in self._polls.items()
-            if task_type is None or name == task_type
-            for data in workers.values()
-        ]
+        """Who polls, here or at another server, of one type or of all."""
+        latest: dict[tuple[str, str, str], PollData] = {}
+        told = (data for bulletin in self.peers.bulletins for data in bulletin.polls)
+        for data in (*self.own_poll_data(), *told):
+            key = (data.queue_name, data.domain, data.worker_id)
+            if task_type in (None, data.queue_name) and (
+                key not in latest or latest[key].last_poll_time < data.last_poll_time
+            ):
+                latest[key] = data
+        return list(latest.values())
 
     def route(self, task_type: str, domains: list[str]) -> str:
         """The first of `domains` from which a worker polls now, else the last."""
         since = self._graphs.engine.clock.now() - int(POLLING * 1_000_000_000)
         for domain in domains:
             workers = self._polls.get((task_type, domain), {})
-            if any(data.last_poll_time >= since for data in workers.values()):
+            polls = (data.last_poll_time for data in workers.values())
+            if max(self.peers.polled(task_type, domain), *polls, 0) >= since:
                 return domain
         return domains[-1] if domains else ""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec import Struct
 
+from tenuto.model.errors import ConflictError
 from tenuto.model.json_values import Json, encode_json
 from tenuto.server.collection import key_of
 from tenuto.server.event_handlers import ActionName
@@ -31,6 +32,18 @@ class EventMessage(Struct, rename="camel", kw_only=True):
     created_at: int
     handlers: int = 0
     """How many handlers took it."""
+
+
+class PendingMessage(EventMessage, kw_only=True):
+    """A message that waits, or is being dealt with."""
+
+    taken_by: str = ""
+    """By which server."""
+
+    def done(self) -> EventMessage:
+        return EventMessage(
+            id=self.id, event=self.event, payload=self.payload, created_at=self.created_at, handlers=self.handlers
+        )
 
 
 class EventExecution(Struct, rename="camel", kw_only=True):
@@ -64,28 +77,44 @@ class EventRecords:
         self.messages = RecentDocuments(services, "event_messages", EventMessage, KEPT)
         self.executions = RecentDocuments(services, "event_executions", EventExecution, KEPT)
 
-    async def load(self) -> list[tuple[str, EventMessage]]:
-        """Find out what is on record; returns the messages that wait, by key, oldest first."""
+    async def load(self) -> None:
+        """Find out what is on record."""
         await self.messages.load()
         await self.executions.load()
-        waiting: list[tuple[str, EventMessage]] = []
-        after = ""
-        while True:
-            page = await self._services.store.documents(PENDING, after=after, limit=500)
-            waiting += [(document.key, _decode(document.data)) for document in page]
-            if len(page) < 500:
-                return sorted(waiting, key=lambda entry: entry[1].created_at)
-            after = page[-1].key
 
-    async def put_pending(self, key: str, message: EventMessage) -> None:
-        """Put a message on record; it is durable when this returns."""
+    async def catch_up(self) -> None:
+        """Find out what other servers have put on record."""
+        if self._services.engine.ownership.peers:
+            await self.load()
+
+    async def put_pending(self, key: str, message: PendingMessage) -> bool:
+        """Put a message on record; it is durable when this returns. False if it is there already."""
         document = Document(PENDING, key, encode_json(message), updated=self._services.clock.now())
-        await self._services.graphs.write([document])
+        if not self._services.engine.ownership.peers:
+            await self._services.graphs.write([document])
+            return True
+        try:
+            await self._services.store.put_document(document, expected=0)
+        except ConflictError:
+            return False
+        return True
 
-    async def pending(self, key: str) -> EventMessage | None:
+    async def pending(self, key: str) -> PendingMessage | None:
         """A message that waits."""
         document = await self._services.store.document(PENDING, key)
-        return None if document is None else _decode(document.data)
+        return None if document is None else decode_pending(document.data)
+
+    async def is_done(self, key: str) -> bool:
+        """Was this message dealt with, by whichever server?"""
+        if key in self.messages or not self._services.engine.ownership.peers:
+            return key in self.messages
+        return await self.messages.get(key) is not None
+
+    async def known_execution(self, key: str) -> EventExecution | None:
+        """What is on record of an action for a message."""
+        if key in self.executions or self._services.engine.ownership.peers:
+            return await self.executions.get(key)
+        return None
 
     async def drop_pending(self, key: str) -> None:
         """The message is not waited for any more."""
@@ -104,8 +133,8 @@ class EventRecords:
         self.messages.learn([done], stale_messages)
 
 
-_decoder = msgspec.json.Decoder(EventMessage)
+_decoder = msgspec.json.Decoder(PendingMessage)
 
 
-def _decode(data: bytes) -> EventMessage:
+def decode_pending(data: bytes) -> PendingMessage:
     return _decoder.decode(data)

@@ -84,7 +84,7 @@ class HandlerRuns:
     async def _act(self, handler: EventHandler, message: EventMessage, number: int, last: bool) -> EventExecution:
         action = handler.actions[number]
         execution = _execution(handler, message, number)
-        known = await self._records.executions.get(execution.key) if execution.key in self._records.executions else None
+        known = await self._records.known_execution(execution.key)
         if known is not None and known.over:
             return known
         execution.action = action.action

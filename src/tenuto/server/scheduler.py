@@ -107,10 +107,13 @@ class Scheduler:
         await self.runs.records.load()
         self._services.configuration.schedules.changed = self._wake.set
         self.state.changed = self._wake.set
+        self._services.graphs.moved.append(self._wake.set)
         clock = self._services.clock
         while True:
             self._wake.clear()
             due, next_look = self._due(self._services.now_ms())
+            if due and await self._is_out_of_date():
+                continue
             if due:
                 await asyncio.gather(*(self._see_to(schedule) for schedule in due[:TOGETHER]))
                 continue
@@ -120,6 +123,20 @@ class Scheduler:
             finally:
                 alarm.cancel()
 
+    async def _is_out_of_date(self) -> bool:
+        """Read what others have changed: True if it was not known."""
+        if not self._services.engine.ownership.peers:
+            return False
+        schedules = self._services.configuration.schedules
+        before = (schedules.all(), self.paused)
+        try:
+            await self._services.configuration.fresh()
+        except StoreError as error:
+            logger.warning("schedules can't be read, which is tried again: %s", error)
+            await asyncio.sleep(AGAIN / 1000)
+            return True
+        return (schedules.all(), self.paused) != before
+
     def _due(self, now: int) -> tuple[list[WorkflowSchedule], int]:
         """The schedules whose moment has come, and when to look again if there are none."""
         next_look = now + LOOK
@@ -127,7 +144,7 @@ class Scheduler:
         if self.paused:
             return due, next_look
         for schedule in self._services.configuration.schedules.all():
-            if schedule.paused or schedule.next_run_time is None:
+            if schedule.paused or schedule.next_run_time is None or not self._is_ours(schedule):
                 continue
             at = max(schedule.next_run_time, self._delayed.get(schedule.name, 0))
             if at <= now:
@@ -136,6 +153,10 @@ class Scheduler:
                 next_look = min(next_look, at)
         due.sort(key=lambda schedule: schedule.next_run_time or 0)
         return due, next_look
+
+    def _is_ours(self, schedule: WorkflowSchedule) -> bool:
+        """Of several servers, one sees to a schedule."""
+        return self._services.engine.owns(f"schedule {schedule.name}")
 
     async def _see_to(self, schedule: WorkflowSchedule) -> None:
         moment = schedule.next_run_time

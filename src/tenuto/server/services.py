@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from tenuto.engine.clock import Clock
 from tenuto.engine.engine import Engine
 from tenuto.engine.gateway import Gateway
 from tenuto.engine.graphs import Graphs
+from tenuto.model.errors import StoreError
 from tenuto.model.json_values import Json
 from tenuto.server.bodies import Bodies
 from tenuto.server.configuration import Configuration
@@ -153,6 +155,8 @@ class Services:
     async def stop(self) -> None:
         """Stop the engine. Polls that wait should have been released before (`release_pollers`)."""
         self.stopping.set()
+        with contextlib.suppress(StoreError):
+            await self.graphs.queues.peers.farewell()
         await self.gateway.release()
         await self.system_tasks.aclose()
         await self.cage.__aexit__(None, None, None)

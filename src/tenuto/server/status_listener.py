@@ -41,6 +41,7 @@ class StatusListener:
 
     async def run(self) -> None:
         """Pass on, for ever."""
+        self._services.graphs.moved.append(self._wake.set)
         while True:
             self._wake.clear()
             try:
@@ -62,6 +63,8 @@ class StatusListener:
             page = await self._services.store.documents(COLLECTION, after=after, limit=PAGE)
             done: list[tuple[str, str]] = []
             for document in page:
+                if not self._services.engine.owns(document.key.rpartition("_")[0]):
+                    continue  # its owner passes it on
                 told = msgspec.json.decode(document.data, type=Announcement)
                 # What comes later of the same sink waits too.
                 if told.sink in stuck or not await self._publish(told, document):

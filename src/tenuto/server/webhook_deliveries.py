@@ -14,6 +14,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tenuto.cage.errors import CageUnavailable, ScriptError
 from tenuto.engine.clock import SECOND
@@ -26,6 +27,7 @@ from tenuto.server.collection import key_of
 from tenuto.server.errors import ApiError, bad_request
 from tenuto.server.graph_calls import ask_or_nothing
 from tenuto.server.insisting import insist
+from tenuto.server.orphans import Orphans
 from tenuto.server.recent_documents import RecentDocuments
 from tenuto.server.starts import StartWorkflowRequest, start
 from tenuto.server.webhook_configs import StoredWebhook, WebhookConfig
@@ -62,6 +64,8 @@ class Delivery(Struct, kw_only=True):
     starts: list[tuple[str, int | None]] = []
     started: list[str] = []
     problems: list[str] = []
+    taken_by: str = ""
+    """The server that tells them."""
 
 
 class Deliveries:
@@ -71,6 +75,7 @@ class Deliveries:
         self.records = RecentDocuments(services, "webhook_deliveries", Delivery, KEPT)
         self._services = services
         self._left: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._orphans = Orphans(services, PENDING, _doer, _handed, self._taken_over)
 
     async def take(self, webhook: StoredWebhook, payload: dict[str, Json]) -> str:
         """Take a delivery that was verified; returns its id. It is on record when this returns, and normally all that
@@ -82,6 +87,7 @@ class Deliveries:
             event=f"webhook:{config.name}",
             payload=payload,
             time=services.now_ms(),
+            taken_by=services.engine.ownership.owner,
         )
         if await self._wanted(config, payload):
             delivery.tasks = await self._waiting(config, payload)
@@ -91,19 +97,17 @@ class Deliveries:
         await self._finish(delivery)
         return delivery.id
 
+    def _taken_over(self, document: Document) -> None:
+        self._left.put_nowait(_decode(document.data))
+
     async def run(self) -> None:
         """Finish what was left unfinished, for ever."""
         await self.records.load()
-        after = ""
-        while True:
-            page = await self._services.store.documents(PENDING, after=after, limit=PAGE)
-            for document in page:
-                self._left.put_nowait(msgspec.json.decode(document.data, type=Delivery))
-            if len(page) < PAGE:
-                break
-            after = page[-1].key
-        while True:
-            await self._finish(await self._left.get())
+        await self._orphans.take_over()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._orphans.watch())
+            while True:
+                await self._finish(await self._left.get())
 
     # -- whom it is for ------------------------------------------------------------------------------------------------
 
@@ -202,3 +206,15 @@ def _matches(row: TaskIndexRow, payload: Json) -> bool:
         extra = {"action": "webhook_path_unreadable", "workflow_id": row.workflow_id, "task_id": row.task_id}
         logger.warning("task %s waits for a webhook with a path that can't be read", row.task_id, extra=extra)
         return False
+
+
+def _decode(data: bytes) -> Delivery:
+    return msgspec.json.decode(data, type=Delivery)
+
+
+def _doer(data: bytes) -> str:
+    return _decode(data).taken_by
+
+
+def _handed(data: bytes, server: str) -> bytes:
+    return encode_json(replace(_decode(data), taken_by=server))

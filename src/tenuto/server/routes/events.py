@@ -118,6 +118,7 @@ tag_routes(events, "/event/{name}/tags", "EVENT_HANDLER", must_exist=_must_exist
 async def handled(call: Call) -> Response:
     """How many messages each handler was run for, and why none come at present, if so."""
     events = call.services.events
+    await events.records.catch_up()
     keys = events.records.executions.keys()
     results: list[Json] = []
     for handler in _handlers(call).all():
@@ -144,6 +145,7 @@ class FromQuery(Struct, rename={"since": "from"}):
 async def messages(call: Call) -> Response:
     """How many messages of each event came."""
     records, since = call.services.events.records, call.query(FromQuery).since * 1_000_000
+    await records.catch_up()
     counts: dict[str, int] = {}
     for key in records.messages.keys(since=since):
         event = key.partition(key_of("", ""))[0]

@@ -56,7 +56,7 @@ async def size(call: Call) -> Response:
 
 
 def _size(call: Call, task_type: str, domain: str) -> int:
-    return call.services.graphs.queues.size(task_type, domain)
+    return call.services.graphs.queues.sizes().get((task_type, domain), 0)
 
 
 def _parted(queue: str) -> tuple[str, str]:
