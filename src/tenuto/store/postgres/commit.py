@@ -14,7 +14,11 @@ import msgspec
 
 from tenuto.model.tasks import AttemptNote
 from tenuto.store.postgres.documents import deleted_columns, document_columns
+from tenuto.store.postgres.driver import REFUSED
 from tenuto.store.postgres.index import task_columns, unindexed_columns, workflow_columns
+from tenuto.store.postgres.members import lease_lost
+from tenuto.store.postgres.purge import forget
+from tenuto.store.postgres.sessions import Session
 from tenuto.store.postgres.statements import Statement, Statements
 from tenuto.store.postgres.texts import escape
 from tenuto.store.protocol import Commit, ExecutionChange, ExecutionRow, TaskRow, partition_of
@@ -158,6 +162,36 @@ class Plan:
             self._add("k", "partition run_id", [(partition, escape(id)) for partition, id in needed], "known_open")
             self._values["known_expected"] = len(needed)
             self._count("known_open", len(needed))
+
+
+async def write(session: Session, statements: Statements, plan: Plan, fence: Mapping[str, object] | None) -> None:
+    """Write the plan if the fence with these values is passed. Raises `LeaseLostError` if it is not."""
+    try:
+        await _write(session, statements, plan, fence, thorough=False)
+    except Exception as error:
+        if getattr(error, "sqlstate", "") != REFUSED:
+            raise
+        await _write(session, statements, plan, fence, thorough=True)
+
+
+async def _write(
+    session: Session, statements: Statements, plan: Plan, fence: Mapping[str, object] | None, *, thorough: bool
+) -> None:
+    if not plan.removed:
+        await _execute(session, statements, plan, fence, thorough=thorough)
+        return
+    async with session.transaction():
+        await _execute(session, statements, plan, fence, thorough=thorough)
+        await forget(session, statements, list(plan.removed))
+
+
+async def _execute(
+    session: Session, statements: Statements, plan: Plan, fence: Mapping[str, object] | None, *, thorough: bool
+) -> None:
+    statement = plan.statement(statements, fenced=fence is not None, thorough=thorough)
+    rows = await session.fetch(statement, plan.values(fence or {}))
+    if not rows[0]["ok"]:
+        raise lease_lost()
 
 
 def _owners(commit: Commit) -> set[_Key]:

@@ -118,11 +118,6 @@ def breaks(error: BaseException) -> bool:
     return isinstance(error, (asyncpg.InternalClientError, OSError, TimeoutError, asyncio.CancelledError))
 
 
-def is_answer(error: BaseException) -> bool:
-    """Is this error what the server answered, so that the connection can go on?"""
-    return bool(getattr(error, "sqlstate", None))
-
-
 def translated(error: BaseException, schema: str) -> StoreError:
     """`error` in our words."""
     code = getattr(error, "sqlstate", None) or ""

@@ -15,6 +15,7 @@ from msgspec import Struct
 from tenuto.model.errors import StoreError
 from tenuto.store.postgres import driver
 from tenuto.store.postgres.options import Options
+from tenuto.store.postgres.sessions import wait_after
 from tenuto.store.protocol import PARTITIONS, Hint
 
 logger = logging.getLogger("tenuto.store")
@@ -22,7 +23,6 @@ logger = logging.getLogger("tenuto.store")
 PAUSE = 0.05
 """Seconds between two notifications at least."""
 _LONGEST = 7_000  # bytes; the server takes just under 8,000
-_SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 
 
 class _Payload(Struct, array_like=True, omit_defaults=True):
@@ -143,7 +143,7 @@ class Listener:
                 if failures == 0:
                     logger.warning("this process hears nothing from others for now, and looks itself: %s", error)
                 failures += 1
-            await asyncio.sleep(min(_SHORTEST_WAIT * 2**failures, _LONGEST_WAIT))
+            await asyncio.sleep(wait_after(failures))
 
     async def _listen(self, connection: driver.Connection) -> None:
         """Until the connection ends."""

@@ -42,9 +42,14 @@ class Membership:
         return self._held
 
     @property
+    def joined(self) -> bool:
+        """Are we a member, as far as we know?"""
+        return self._name is not None
+
+    @property
     def alone(self) -> bool:
         """Is there nobody who could be told anything?"""
-        return self._name is not None and self.peers == 0
+        return self.joined and self.peers == 0
 
     def fence(self, epochs: Mapping[int, int]) -> dict[str, object]:
         """The values of `fence` for a commit decided under `epochs`. Raises `LeaseLostError`."""

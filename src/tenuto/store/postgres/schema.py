@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from tenuto.model.errors import StoreFormatError
+from tenuto.model.errors import StoreError, StoreFormatError
 from tenuto.store.migrations import Migration, load_migrations
 from tenuto.store.postgres.members import deployment
 from tenuto.store.postgres.sessions import Session
 from tenuto.store.postgres.statements import Statements, quoted
 from tenuto.store.protocol import PARTITIONS
+
+OLDEST_SERVER = 14
 
 
 class Schema(Struct, frozen=True):
@@ -33,6 +35,9 @@ def is_post(migration: Migration) -> bool:
 
 async def inspect(session: Session, statements: Statements) -> Schema:
     """What is there now."""
+    ((server,),) = await session.fetch(statements["server_version"])
+    if server < OLDEST_SERVER * 10_000:
+        raise StoreError(f"This is PostgreSQL {server // 10_000}; Tenuto needs {OLDEST_SERVER} or newer.")
     (there,) = await session.fetch(statements["schema_exists"], {"name": f"{statements.schema}.migrations"})
     if not there[0]:
         return Schema(0, 0, 0, ())

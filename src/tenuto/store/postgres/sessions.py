@@ -18,6 +18,11 @@ _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 1.0  # seconds before a connection that fa
 _GOODBYE = 2.0  # seconds that closing may take
 
 
+def wait_after(failures: int) -> float:
+    """How many seconds to wait before the next connection, after so many failures before the last one."""
+    return min(_SHORTEST_WAIT * 2.0 ** min(failures, 10), _LONGEST_WAIT)
+
+
 class Session:
     """A connection, and how statements are executed on it: behind a pooler each in a transaction, for only that is
     sure to have one session of the server to itself."""
@@ -82,14 +87,17 @@ class Line:
         self._session: Session | None = None
         self._lock = asyncio.Lock()
         self._failures = 0
+        self._failed_at = -1.0
+        self._failure = ""
         self._not_before = 0.0
         self.broken = False
         """Did a session break, with no new one since?"""
 
     async def run(self, work: Callable[[Session], Awaitable[R]]) -> R:
         """`work(session)`. Raises `StoreError` for whatever the database or the network reports."""
+        asked = asyncio.get_running_loop().time()
         async with self._lock:
-            session = await self._connected()
+            session = await self._connected(asked)
             try:
                 return await work(session)
             except BaseException as error:
@@ -101,9 +109,10 @@ class Line:
 
     async def mend(self) -> None:
         """Have a session again if one broke."""
-        if self.broken:
-            async with self._lock:
-                await self._connected()
+        asked = asyncio.get_running_loop().time()
+        async with self._lock:
+            if self.broken:
+                await self._connected(asked)
 
     async def close(self) -> None:
         async with self._lock:
@@ -111,23 +120,29 @@ class Line:
             if session is not None:
                 await session.close()
 
-    async def _connected(self) -> Session:
+    async def _connected(self, asked: float) -> Session:
+        """A session, for a caller that asked at this loop time."""
         if self._session is not None:
             if self._session.usable:
                 return self._session
             self._break(self._session)
+        if self._failed_at >= asked:  # while this caller waited for another one's attempt: that was its own, too
+            raise StoreError(self._failure)
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         try:
             session = Session(await driver.connect(self._options), self._options)
             await self._prepared(session)
-        except StoreError:
-            self._failures += 1
-            wait = min(_SHORTEST_WAIT * 2 ** (self._failures - 1), _LONGEST_WAIT)
-            self._not_before = loop.time() + wait
+        except StoreError as error:
+            self._failed(loop.time(), str(error))
             raise
         self._session, self._failures, self.broken = session, 0, False
         return session
+
+    def _failed(self, now: float, why: str) -> None:
+        self._failed_at, self._failure = now, why
+        self._not_before = now + wait_after(self._failures)
+        self._failures += 1
 
     async def _prepared(self, session: Session) -> None:
         if self._prepare is None:
@@ -144,10 +159,6 @@ class Line:
         self.broken = True
         self._session = None
         session.drop()
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    return isinstance(error, asyncio.CancelledError)
 
 
 class Pool:

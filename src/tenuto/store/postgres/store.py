@@ -18,11 +18,11 @@ from tenuto.model.policies import ExecutionStatus
 from tenuto.model.search import SearchQuery
 from tenuto.store.migrations import load_migrations
 from tenuto.store.postgres import claims, documents, driver, reads, schema, search
-from tenuto.store.postgres.commit import Plan
+from tenuto.store.postgres.commit import Plan, write
 from tenuto.store.postgres.hints import Listener, Outbox, new_sender
-from tenuto.store.postgres.members import Membership, lease_lost
+from tenuto.store.postgres.members import Membership
 from tenuto.store.postgres.options import parse, shown
-from tenuto.store.postgres.purge import forget, purge
+from tenuto.store.postgres.purge import purge
 from tenuto.store.postgres.sessions import Line, Pool, Session
 from tenuto.store.postgres.statements import Statements
 from tenuto.store.postgres.texts import unescape
@@ -48,6 +48,7 @@ from tenuto.store.protocol import (
 R = TypeVar("R")
 
 SLOTS = 16
+_GOODBYE = 3.0  # seconds that leaving may take, if the database is away
 
 
 class PostgresStore:
@@ -126,11 +127,12 @@ class PostgresStore:
         self._open = False
         if self._writing:
             await asyncio.wait(self._writing)
-        with contextlib.suppress(StoreError):  # the lease ends by itself then
-            if self._membership.held or self._membership.alone or self._membership.peers:
-                self._hint(Hint(leases=True))
-                await self._writer.run(self._membership.leave)
-        await self._outbox.close()
+        with contextlib.suppress(StoreError, TimeoutError):  # the lease ends by itself then
+            async with asyncio.timeout(_GOODBYE):
+                if self._membership.joined:
+                    await self._writer.run(self._membership.leave)
+                    self._hint(Hint(leases=True))
+                await self._outbox.close()
         await self._disconnect()
 
     async def _disconnect(self) -> None:
@@ -167,11 +169,11 @@ class PostgresStore:
     async def release(self, owner: str, partitions: Collection[int] | None = None) -> None:
         if not self._membership.is_member(owner):
             return
-        self._hint(Hint(leases=True))
         if partitions is None:
             await self._write(self._membership.leave)
         else:
             await self._write(lambda session: self._membership.give(session, partitions))
+        self._hint(Hint(leases=True))
 
     async def commit(self, commit: Commit) -> None:
         self._check_open()
@@ -181,28 +183,8 @@ class PostgresStore:
             self._hint_of(commit)
 
     async def _commit(self, commit: Commit, plan: Plan, session: Session) -> None:
-        try:
-            await self._try(commit, plan, session, thorough=False)
-        except Exception as error:
-            if getattr(error, "sqlstate", "") != driver.REFUSED:
-                raise
-            await self._try(commit, plan, session, thorough=True)
-
-    async def _try(self, commit: Commit, plan: Plan, session: Session, *, thorough: bool) -> None:
-        if not plan.removed:
-            await self._execute(commit, plan, session, thorough=thorough)
-            return
-        async with session.transaction():
-            await self._execute(commit, plan, session, thorough=thorough)
-            await forget(session, self._statements, list(plan.removed))
-
-    async def _execute(self, commit: Commit, plan: Plan, session: Session, *, thorough: bool) -> None:
-        fenced = bool(commit.epochs)
-        fence = self._membership.fence(commit.epochs) if fenced else {}
-        statement = plan.statement(self._statements, fenced=fenced, thorough=thorough)
-        rows = await session.fetch(statement, plan.values(fence))
-        if not rows[0]["ok"]:
-            raise lease_lost()
+        fence = self._membership.fence(commit.epochs) if commit.epochs else None
+        await write(session, self._statements, plan, fence)
 
     async def send(self, messages: Sequence[tuple[int, bytes]]) -> None:
         self._check_open()

@@ -700,6 +700,9 @@ TRUNCATE TABLE {slot_tables};
 
 -- == The schema ==============================================================================================
 
+-- name: server_version
+SELECT current_setting('server_version_num')::integer;
+
 -- name: schema_exists
 SELECT to_regclass(:name::text) IS NOT NULL;
 
