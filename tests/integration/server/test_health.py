@@ -29,16 +29,20 @@ async def ready(server: Served) -> tuple[int, str]:
     return answer.status_code, answer.json()["reason"]
 
 
-async def test_ready_while_the_store_answers(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await ready(server) == (200, "")
+@pytest.mark.parametrize("db", ["memory://", "sqlite:///{}/tenuto.db"], ids=["memory", "sqlite"])
+async def test_ready_while_the_store_answers(
+    make_server: ServerMaker, db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make_server(db=db.format(tmp_path)) as server:
+        assert await ready(server) == (200, "")
 
-    async def fails(collection: str, key: str) -> None:
-        raise StoreBusyError("somebody@10.0.0.1 holds it")
+        async def fails(collection: str, key: str) -> None:
+            raise StoreBusyError("somebody@10.0.0.1 holds it")
 
-    monkeypatch.setattr(server.services.store, "document", fails)
-    assert await ready(server) == (503, "the store can't be read")
-    monkeypatch.undo()
-    assert await ready(server) == (200, "")
+        monkeypatch.setattr(server.services.store, "document", fails)
+        assert await ready(server) == (503, "the store can't be read")
+        monkeypatch.undo()
+        assert await ready(server) == (200, "")
 
 
 async def test_a_store_that_says_nothing_is_not_waited_for(
