@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -13,9 +13,11 @@ import pytest
 from tenuto import activity, workflow
 from tenuto.client import Client
 from tenuto.engine.engine import Engine
+from tenuto.model.errors import StoreError
 from tenuto.store.protocol import PARTITIONS
 from tenuto.worker import Worker
 from tests.support.durable import an_id, until
+from tests.support.postgres import postgres_url
 
 
 @activity.defn
@@ -67,9 +69,14 @@ class Child:
         return await double(number)
 
 
-@pytest.fixture
-def url() -> str:
-    return f"memory://{uuid4()}"
+@pytest.fixture(params=["memory", "postgres", "postgres without hints"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "memory":
+        yield f"memory://{uuid4()}"
+    else:
+        options = {"notify": "off"} if request.param.endswith("without hints") else {}
+        with postgres_url(**options) as url:
+            yield url
 
 
 @asynccontextmanager
@@ -153,26 +160,40 @@ async def test_executions_move_without_losing_anything(url: str) -> None:
 async def test_a_silent_engine_loses_its_partitions_and_says_so(
     url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with engine_on(url) as (client, first):
+    async with engine_on(url, lease=1) as (client, first):
         handles = [await client.start_workflow(Adder.run, id=an_id()) for _ in range(20)]
 
         # What a stopped process looks like from outside: it doesn't renew.
-        async def silence() -> int:
+        async def silence(**_: bool) -> int:
             await asyncio.sleep(0.2)
             return 0
 
-        with monkeypatch.context() as frozen:
-            frozen.setattr(first.ownership, "_renew", silence)
-            first.store._tables.members.leave(first.ownership.owner)  # type: ignore[attr-defined]
-            async with engine_on(url) as (other, second):
-                assert shares(second) == [PARTITIONS]
-                with caplog.at_level(logging.ERROR):
-                    for handle in handles[:10]:
-                        await other.get_workflow_handle(handle.id).signal(Adder.add, 1)
-                    first.touch(next(iter(first.residents.oldest(1))))
-                    frozen.undo()
-                    await spread(first, second)
-                assert any("may not write" in record.message for record in caplog.records)
-                for handle in handles:
-                    await handle.signal(Adder.stop)
-                assert [await handle.result() for handle in handles] == [[2]] * 10 + [[]] * 10
+        monkeypatch.setattr(first.ownership, "_renew", silence)
+        async with engine_on(url, lease=1) as (other, second):
+            await until(lambda: shares(second) == [PARTITIONS], 10)
+            for handle in handles[:10]:
+                await other.get_workflow_handle(handle.id).signal(Adder.add, 1)
+            with caplog.at_level(logging.ERROR):
+                monkeypatch.undo()
+                await until(lambda: any("may not write" in record.message for record in caplog.records), 10)
+            await spread(first, second)
+            for handle in handles:
+                await handle.signal(Adder.stop)
+            assert [await handle.result() for handle in handles] == [[2]] * 10 + [[]] * 10
+
+
+async def test_a_silent_engine_can_write_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with engine_on(url, lease=1) as (client, first):
+        handle = await client.start_workflow(Adder.run, id=an_id())
+
+        async def silence(**_: bool) -> int:
+            await asyncio.sleep(0.2)
+            return 0
+
+        monkeypatch.setattr(first.ownership, "_renew", silence)
+        async with engine_on(url, lease=1) as (other, second):
+            await until(lambda: shares(second) == [PARTITIONS], 10)
+            with pytest.raises(StoreError, match="taken over"):
+                await handle.signal(Adder.add, 1)  # it believes that the execution is its own
+            assert await other.get_workflow_handle(handle.id).query(Adder.so_far) == []
+            monkeypatch.undo()
