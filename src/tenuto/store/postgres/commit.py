@@ -45,12 +45,17 @@ class Plan:
         self._counted: list[str] = []
         """Parts that must find as many rows as `_values` has under `<part>_expected`."""
         self._values: dict[str, object] = {}
-        self._add_runs(commit, slot_of)
+        if commit.started or commit.changed:
+            self._add_runs(commit, slot_of)
         self._add_belongings(commit, slot_of)
-        self._add_tasks(commit)
-        self._add_messages(commit)
-        self._add_index(commit, slot_of)
-        self._add_documents(commit)
+        if commit.tasks or commit.tasks_done or commit.cancelled:
+            self._add_tasks(commit)
+        if commit.sent or commit.received or commit.answers:
+            self._add_messages(commit)
+        if commit.indexed_workflows or commit.indexed_tasks or commit.unindexed_tasks:
+            self._add_index(commit, slot_of)
+        if commit.documents or commit.deleted_documents:
+            self._add_documents(commit)
         self._add_known(commit)
         self.removed = dict.fromkeys((partition, escape(run_id)) for partition, run_id in commit.removed)
 
