@@ -8,9 +8,6 @@ sees no difference.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import sys
 from collections.abc import Callable
 
 from tenuto.engine.clock import Clock
@@ -29,11 +26,6 @@ from tenuto.store.protocol import Hint, Rank, Store, StoredExecution
 PATIENCE = 5.0
 #: Seconds after which whoever waits for another process makes sure that there is one.
 PATIENCE_WITH_OTHERS = 0.2
-
-
-def process_name() -> str:
-    """This process, in words for people."""
-    return f"pid {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:120] or 'python'})"
 
 
 class Gateway:
@@ -101,7 +93,7 @@ class Gateway:
                 self.clock,
                 self.limits,
                 self.new_id,
-                owner=f"{process_name()} {self.new_id()}",
+                owner=f"engine-{self.new_id()[-12:]}",
                 retention=self._retention,
                 remote=self._remote,
                 rank=rank,

@@ -4,10 +4,7 @@ it and send messages.
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -18,6 +15,7 @@ from tenuto.model.search import SearchQuery
 from tenuto.store import sqlite_documents, sqlite_search
 from tenuto.store import sqlite_reads as reads
 from tenuto.store.file_lock import FileLock
+from tenuto.store.process_name import process_name
 from tenuto.store.protocol import (
     PARTITIONS,
     Claim,
@@ -272,5 +270,4 @@ def _holder(_: sqlite3.Connection, lock: FileLock) -> str | None:
 
 def _words_for_people(owner: str, now: int) -> str:
     since = datetime.fromtimestamp(now // 1_000_000_000, UTC).isoformat()
-    command = " ".join(" ".join(sys.orig_argv).split())[:200]
-    return f"{owner}: pid {os.getpid()} on {socket.gethostname()} ({command}) since {since}"
+    return f"{owner}: {process_name()} since {since}"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
-import socket
-import sys
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +13,7 @@ from tenuto.store.postgres.options import Options
 from tenuto.store.postgres.sessions import Session
 from tenuto.store.postgres.statements import Statements
 from tenuto.store.postgres.texts import escape
+from tenuto.store.process_name import process_name
 from tenuto.store.protocol import PARTITIONS, Lease, Rank
 
 _MERCY = 3.0
@@ -172,5 +170,4 @@ def deployment(schema: str) -> int:
 
 def _words_for_people(owner: str) -> str:
     since = datetime.now(UTC).replace(microsecond=0).isoformat()
-    command = " ".join(" ".join(sys.orig_argv).split())[:200]
-    return escape(f"{owner}: pid {os.getpid()} on {socket.gethostname()} ({command}) since {since}")
+    return escape(f"{owner}: {process_name()} since {since}")
