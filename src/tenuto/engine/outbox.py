@@ -30,6 +30,7 @@ class Outbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: list[tuple[int, bytes]] = []
+        self._pause = SOON
         self._some = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -47,29 +48,33 @@ class Outbox:
         self._some.set()
 
     async def drain(self) -> None:
-        """Wait until everything is sent."""
+        """Wait until everything is sent, or never will be."""
         await self._empty.wait()
 
     async def run(self) -> None:
         """Send for ever."""
-        pause = SOON
-        while True:
-            if not self._waiting:
-                self._empty.set()
-                self._some.clear()
-                await self._some.wait()
-            sent = self._waiting[:CHUNK]
-            try:
-                await self._engine.store.send(sent)
-            except StoreFormatError:
-                raise  # what is damaged stays so
-            except StoreError as error:
-                extra = {"action": "results_not_sent"}
-                logger.warning("%d results could not be sent, which is tried again: %s", len(sent), error, extra=extra)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, SELDOM)
-                continue
-            pause = SOON
-            del self._waiting[: len(sent)]
-            if not self._engine.ownership.epochs.keys().isdisjoint(partition for partition, _ in sent):
-                self._engine.inbox.poke()  # some are for ourselves
+        try:
+            while True:
+                if not self._waiting:
+                    self._empty.set()
+                    self._some.clear()
+                    await self._some.wait()
+                await self._send(self._waiting[:CHUNK])
+        finally:
+            self._empty.set()
+
+    async def _send(self, messages: list[tuple[int, bytes]]) -> None:
+        try:
+            await self._engine.store.send(messages)
+        except StoreFormatError:
+            raise  # what is damaged stays so
+        except StoreError as error:
+            extra = {"action": "results_not_sent"}
+            logger.warning("%d results could not be sent, which is tried again: %s", len(messages), error, extra=extra)
+            await asyncio.sleep(self._pause)
+            self._pause = min(self._pause * 2, SELDOM)
+            return
+        self._pause = SOON
+        del self._waiting[: len(messages)]
+        if not self._engine.ownership.epochs.keys().isdisjoint(partition for partition, _ in messages):
+            self._engine.inbox.poke()  # some are for ourselves

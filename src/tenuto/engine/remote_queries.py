@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
 #: Seconds after which there is no worker, if none has claimed the task, and tries to find out.
-PATIENCE = 5.0
+PATIENCE = 3.0
 TRIES = 6
 
 

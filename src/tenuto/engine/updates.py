@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
 #: Seconds after which there is no worker if none has claimed the task.
-PATIENCE = 5.0
+PATIENCE = 3.0
 
 #: Workflow id, run id, update id.
 Key = tuple[str, str, str]
