@@ -39,8 +39,9 @@ def wake_time(engine: Engine, resident: Resident, execution: Execution) -> int |
         return 0
     if (state.task_pending or execution.updates_admitted) and engine.turns.serves(resident.row.task_queue):
         return 0
-    for pending in state.activities.values():
+    for key, pending in state.activities.items():
         ready = pending.note.next_attempt_time is None
-        if ready and engine.dispatch.serves(pending.scheduled.task_queue):
-            return 0
+        waiting = resident.parked.get(key)
+        if ready and (waiting is None or waiting.leaving or engine.dispatch.serves(pending.scheduled.task_queue)):
+            return 0  # also if it is yet to be left to others: the store doesn't have its row
     return min((deadline.at for deadline in execution.deadlines()), default=None)
