@@ -140,8 +140,10 @@ class Ownership:
         return lease.surplus
 
     async def _give(self, surplus: int) -> None:
-        """Let some of our partitions go, without haste: nothing is cut off that is under way."""
-        chosen = self.partitions[-min(surplus, GENTLE) :]
+        """Let some of our partitions go, without haste: nothing is cut off that is under way. All of them go at once to
+        members that can do more than we can."""
+        ours = self.partitions
+        chosen = ours if surplus >= len(ours) else ours[-min(surplus, GENTLE) :]
         self._leaving.update(chosen)
         try:
             rested = await self._engine.put_to_rest(chosen, REST)
