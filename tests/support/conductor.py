@@ -9,7 +9,7 @@ assert (await conductor.workflow(id))["status"] == "COMPLETED"
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -29,12 +29,21 @@ LAST, STEP = 60, 8
 
 
 class Conductor:
-    """A server, by its REST API. With a `clock` its time passes only by `advance`."""
+    """A server, by its REST API. With a `clock` its time passes only by `advance`. There may be more servers behind the
+    client: `others` are their services and clocks."""
 
-    def __init__(self, services: Services, client: httpx.AsyncClient, clock: ManualClock | None = None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        client: httpx.AsyncClient,
+        clock: ManualClock | None = None,
+        others: Sequence[tuple[Services, ManualClock | None]] = (),
+    ) -> None:
         self.services = services
         self.client = client
         self.clock = clock
+        self._all_services = [services, *(services for services, _ in others)]
+        self._clocks = [each for each in (clock, *(clock for _, clock in others)) if each is not None]
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -146,6 +155,15 @@ class Conductor:
         found: list[Json] = await self.get(f"/tasks/poll/batch/{type}", **query)
         return found
 
+    async def poll_many(self, type: str, count: int, **query: Any) -> list[Json]:
+        """Take so many tasks, which must be there: a batch may be smaller where several servers have them."""
+        found: list[Json] = []
+        while len(found) < count:
+            some = await self.poll_batch(type, count - len(found), timeout=5_000, **query)
+            assert some, f"only {len(found)} of {count} tasks {type} are to be had"
+            found += some
+        return found
+
     async def update(self, task: Json, status: str, output: Json = None, reason: str = "", **more: Any) -> Json:
         result = {
             "workflowInstanceId": task["workflowInstanceId"],
@@ -180,29 +198,36 @@ class Conductor:
         assert self.clock is not None, "use the fixture `timed`"
         # Far deadlines are read from the store some time before they come, so the last minute passes in steps.
         if seconds > LAST:
-            self.clock.advance(seconds - LAST)
-            await self._looked_ahead()
+            await self._pass(seconds - LAST)
             seconds = LAST
         while seconds > STEP:
-            self.clock.advance(STEP)
-            await self._looked_ahead()
+            await self._pass(STEP)
             seconds -= STEP
-        self.clock.advance(seconds)
-        await self._looked_ahead()
+        await self._pass(seconds)
         await self.settled()
 
-    async def _looked_ahead(self) -> None:
-        """The engine has read what comes due soon: it waits, at most `HORIZON / 3`, before it does so again."""
-        assert self.clock is not None
+    async def _pass(self, seconds: float) -> None:
+        """Let time pass, until all engines have read what comes due soon: they wait, at most `HORIZON / 3`, before they
+        do so again."""
+        for clock in self._clocks:
+            clock.advance(seconds)
         async with asyncio.timeout(PATIENCE):
-            while not self.clock.now() < (self.clock.next_alarm or 0) <= self.clock.now() + HORIZON // 3:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+            for clock in self._clocks:
+                while not clock.now() < (clock.next_alarm or 0) <= clock.now() + HORIZON // 3:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
 
     async def settled(self) -> None:
         """What came due has been decided and is on record, chains of a few steps included."""
         for _ in range(8):
-            await asyncio.sleep(0)
-            await self.services.graphs.recorded()
+            await asyncio.sleep(0 if len(self._all_services) == 1 else 0.02)  # what goes through an inbox is read there
+            for services in self._all_services:
+                await services.graphs.recorded()
+
+    async def told(self) -> None:
+        """The servers have told each other how long their queues are, and who polls them."""
+        for _ in range(2 if len(self._all_services) > 1 else 0):
+            for services in self._all_services:
+                await services.graphs.queues.peers.look()
 
 
 def summary(view: Json) -> str:

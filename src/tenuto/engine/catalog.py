@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
 WORKFLOWS, TASKS = "workflow_def", "task_def"
+#: Seconds for which a name that is not there is not looked for again, and how many such names are remembered.
+MISSED, MOST_MISSED = 1.0, 10_000
 #: The document whose revision grows with every change.
 CHANGES = ("server", "definitions")
 
@@ -49,6 +51,8 @@ class Catalog:
         self._snapshots: dict[tuple[str, int], bytes] = {}
         self._writing = asyncio.Lock()
         self._following = Following(engine.store, CHANGES, self._read)
+        #: Names of which there was no definition when it was looked for.
+        self._missed: dict[str, float] = {}
         #: Revisions of the documents that were read or written.
         self._revisions: dict[tuple[str, str], int] = {}
 
@@ -65,6 +69,18 @@ class Catalog:
         """See what other servers have changed; to be called about once a second, too."""
         if self._engine.ownership.peers:
             await self._following.look()
+
+    def is_settled(self, name: str) -> bool:
+        if not self._engine.ownership.peers or name in self._workflows:
+            return True
+        return self._missed.get(name, float("-inf")) > asyncio.get_running_loop().time() - MISSED
+
+    async def look_up(self, name: str) -> None:
+        """Find out whether another server has registered something of that name."""
+        await self._engine.patiently(self.fresh)
+        if len(self._missed) >= MOST_MISSED:
+            self._missed.clear()
+        self._missed[name] = asyncio.get_running_loop().time()
 
     async def _read(self) -> None:
         async with self._writing:

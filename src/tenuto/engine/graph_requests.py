@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,10 @@ from tenuto.store.protocol import StoredExecution
 
 if TYPE_CHECKING:
     from tenuto.engine.graphs import Graphs
+
+
+#: Seconds between attempts to get a place from other servers: one that is free is perhaps just being given back.
+PAUSES = (0.0, 0.02, 0.1)
 
 
 def handle(graphs: Graphs, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
@@ -115,7 +120,10 @@ def _refuse(graphs: Graphs, place: Place, message: msg.Message, origin: Origin, 
 
     async def ask_others() -> None:
         with contextlib.suppress(StoreError):
-            await graphs.places.permits.ask(place.key, place.limit)
+            for pause in PAUSES:
+                await asyncio.sleep(pause)
+                if await graphs.places.permits.ask(place.key, place.limit):
+                    break
         engine.residents.visit(message.target.workflow_id, start_again)
 
     def start_again(resident: Resident | None) -> None:

@@ -173,6 +173,8 @@ class Graphs:
                     later.append(partial(self.work.run, resident.row.workflow_id, effect.number))
                 case effects.Evaluate():
                     self.work.evaluate(resident.row.workflow_id, effect)
+                case effects.LookUp():
+                    self.engine.spawn(self._look_up(resident.row.workflow_id, effect.name), "look for a definition")
                 case effects.Send():
                     self.engine.send(effect.message)
                 case effects.Closed():
@@ -180,6 +182,14 @@ class Graphs:
                     later.append(partial(self._closed, resident, graph))
                 case effects.Removed():
                     resident.removed = True
+
+    async def _look_up(self, workflow_id: str, name: str) -> None:
+        await self.catalog.look_up(name)
+        self.engine.residents.visit(workflow_id, self._touch)
+
+    def _touch(self, resident: Resident | None) -> None:
+        if resident is not None:
+            self.engine.touch(resident)
 
     def _closed(self, resident: Resident, graph: GraphExecution) -> None:
         """The end is on record: only the row is kept, unless the execution was revived meanwhile."""

@@ -60,7 +60,7 @@ class Share(Struct):
     spare_until: float = 0.0
     """Until when we keep what we got and have not used yet."""
     pause: float = SOON
-    alarm: asyncio.Handle | None = None
+    alarm: asyncio.TimerHandle | None = None
     balancing: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
@@ -159,10 +159,15 @@ class Permits:
                 del self._shares[key]
 
     def _plan(self, key: str, share: Share, delay: float) -> None:
-        if share.alarm is None and not share.balancing.locked():
-            loop = asyncio.get_running_loop()
-            plan = partial(self._begin, key, share)
-            share.alarm = loop.call_later(delay, plan) if delay else loop.call_soon(plan)
+        """Balance after `delay` seconds, or sooner if that is planned already."""
+        if share.balancing.locked():
+            return  # it looks at all there is when it is done
+        loop = asyncio.get_running_loop()
+        if share.alarm is not None:
+            if share.alarm.when() <= loop.time() + delay:
+                return
+            share.alarm.cancel()
+        share.alarm = loop.call_later(delay, partial(self._begin, key, share))
 
     def _begin(self, key: str, share: Share) -> None:
         share.alarm = None
@@ -176,11 +181,12 @@ class Permits:
             logger.warning("the limit of %s can't be shared, which is tried again: %s", key, error)
             self._plan(key, share, SELDOM)
 
-    async def ask(self, key: str, limit: int) -> None:
-        """Get room for one, if there is any with others, whatever it takes. Raises StoreError."""
+    async def ask(self, key: str, limit: int) -> bool:
+        """Get room for one, if others leave any. Raises StoreError."""
         share = self._shares.setdefault(key, Share())
         share.limit, share.unmet = limit, True
         await self._balance(key, share)
+        return min(share.held, share.fair) > len(share.out)
 
     async def _balance(self, key: str, share: Share) -> None:
         """Take what we need and may have, give back what we don't need."""

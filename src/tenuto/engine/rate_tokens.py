@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tenuto.graph")
 
 COLLECTION = "task_rates"
-#: Nanoseconds after which a token that was not used is given back.
-UNUSED = SECOND // 2
+#: Seconds after which a token that was not used is given back.
+UNUSED = 0.5
+#: Seconds after which to ask again when all tokens are out: some may be given back.
+AGAIN = 0.25
 
 
 class Grants(Struct):
@@ -48,6 +50,7 @@ class Rate(Struct):
     """Those that we have and have not used, by when they were given."""
     asking: bool = False
     alarm: Cancellable | None = None
+    """Until when it is of no use to ask."""
 
 
 class RateTokens:
@@ -74,7 +77,8 @@ class RateTokens:
         if len(rate.used) < most:
             return True
         if rate.alarm is None:
-            self._wait_until(name, rate, rate.used[0] + rate.window)
+            at = rate.used[0] + rate.window
+            rate.alarm = self._engine.clock.call_at(at, partial(self._next_window, name, rate))
         return False
 
     def use(self, name: str) -> None:
@@ -83,9 +87,6 @@ class RateTokens:
         if rate.tokens:
             rate.tokens.popleft()
         rate.used.append(self._engine.clock.now())
-
-    def _wait_until(self, name: str, rate: Rate, at: int) -> None:
-        rate.alarm = self._engine.clock.call_at(at, partial(self._next_window, name, rate))
 
     def _next_window(self, name: str, rate: Rate) -> None:
         rate.alarm = None
@@ -101,21 +102,22 @@ class RateTokens:
                 await self._change(name, rate, lambda times, used=used: times + used)  # type: ignore[misc]
 
     async def _ask(self, name: str, rate: Rate) -> None:
-        """Get some tokens, or wait until there are any."""
+        """Get some tokens, or wait until there may be some."""
+        loop, given = asyncio.get_running_loop(), list[int]()
         try:
             given, times = await self._take(name, rate)
+            opens_in = (times[0] + rate.window - self._engine.clock.now()) / SECOND
         except StoreError as error:
             logger.warning("the rate limit of %s can't be shared, which is tried again: %s", name, error)
-            given, times = [], [self._engine.clock.now() + SECOND - rate.window]
+            opens_in = AGAIN
         finally:
             rate.asking = False
-        now = self._engine.clock.now()
         if given:
             rate.tokens.extend(given)
-            self._engine.clock.call_at(now + UNUSED, partial(self._give_back, name, rate, given[0]))
+            loop.call_later(UNUSED, self._give_back, name, rate, given[0])
             self._room_again(name)
         else:
-            self._wait_until(name, rate, max(times[0] + rate.window, now + SECOND // 100))
+            rate.alarm = loop.call_later(max(0.01, min(opens_in, AGAIN)), self._next_window, name, rate)
 
     async def _take(self, name: str, rate: Rate) -> tuple[list[int], list[int]]:
         """The tokens that we get, and all that count now."""
@@ -131,7 +133,7 @@ class RateTokens:
 
     def _give_back(self, name: str, rate: Rate, given: int) -> None:
         unused = rate.tokens.count(given)
-        if unused:
+        if unused and not self._engine.failed.done():
             rate.tokens = deque(token for token in rate.tokens if token != given)
             self._engine.spawn(self._return(name, rate, given, unused), "give back what a rate limit allowed")
 

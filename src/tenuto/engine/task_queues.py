@@ -448,7 +448,7 @@ class TaskQueues:
                 key not in latest or latest[key].last_poll_time < data.last_poll_time
             ):
                 latest[key] = data
-        return list(latest.values())
+        return [latest[key] for key in sorted(latest)]
 
     def route(self, task_type: str, domains: list[str]) -> str:
         """The first of `domains` from which a worker polls now, else the last."""

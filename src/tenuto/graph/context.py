@@ -18,6 +18,10 @@ class Definitions(Protocol):
         """The encoded snapshot of a workflow definition, the latest without `version`; None if there is none."""
         ...
 
+    def is_settled(self, name: str) -> bool:
+        """Is it certain what there is of that name? Another server may have registered something a moment ago."""
+        ...
+
     def latest_version(self, name: str) -> int | None:
         """The highest version of that name that is registered."""
         ...

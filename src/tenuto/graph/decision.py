@@ -6,7 +6,7 @@ from __future__ import annotations
 from tenuto.graph import kinds, schemas, state_changes, successors
 from tenuto.graph.context import Context
 from tenuto.graph.definitions import TaskDef, WorkflowTask, compact
-from tenuto.graph.effects import Evaluate, Offer, Retract, RunSystemTask, Send
+from tenuto.graph.effects import Evaluate, LookUp, Offer, Retract, RunSystemTask, Send
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.expressions import evaluate
 from tenuto.graph.naming import with_scope
@@ -183,6 +183,13 @@ class Decision:
         return "" if choice.upper() == "NO_DOMAIN" else choice
 
     # -- tasks -------------------------------------------------------------------------------------------------------
+
+    def looks_up(self, name: str) -> bool:
+        """There is no definition of that name. True if that is not certain, and is found out now."""
+        if self.context.definitions.is_settled(name):
+            return False
+        self.execution.effects.append(LookUp(name))
+        return True
 
     def offer(self, task: Task) -> None:
         """Let the task be handed out."""

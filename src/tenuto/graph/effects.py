@@ -45,6 +45,13 @@ class Wake(Struct, frozen=True, gc=False):
     at: int
 
 
+class LookUp(Struct, frozen=True, gc=False):
+    """Find out whether there is a definition of this name that is not known here yet, and let the execution decide
+    again."""
+
+    name: str
+
+
 class Send(Struct, frozen=True, gc=False):
     """Deliver `message` to another execution."""
 
@@ -59,4 +66,4 @@ class Removed(Struct, frozen=True, gc=False):
     """Nothing of the execution is to remain."""
 
 
-Effect = Offer | Retract | RunSystemTask | Evaluate | Wake | Send | Closed | Removed
+Effect = Offer | Retract | RunSystemTask | Evaluate | Wake | LookUp | Send | Closed | Removed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.integration.server.conftest import one_server
 from tests.support.conductor import (
     Conductor,
     Json,
@@ -16,6 +17,8 @@ from tests.support.conductor import (
     task_def,
     workflow,
 )
+
+pytestmark = one_server
 
 
 async def _failure(conductor: Conductor, id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.integration.server.conftest import one_server
 from tests.support.conductor import Conductor, node, simple, sub_workflow, task_def, workflow
 
 
@@ -11,8 +12,7 @@ async def test_concurrent_tasks_of_a_definition(conductor: Conductor) -> None:
     await conductor.register(task_def("t", concurrentExecLimit=2), workflow("wf", simple("t")))
     for _ in range(3):
         await conductor.start("wf")
-    out = await conductor.poll_batch("t", 3)
-    assert len(out) == 2
+    out = await conductor.poll_many("t", 2)
     await conductor.poll_nothing("t")
     waiting = asyncio.create_task(conductor.poll_batch("t", 1, timeout=10_000))
     await asyncio.sleep(0)
@@ -46,13 +46,15 @@ async def test_tasks_in_a_window(timed: Conductor) -> None:
     await timed.register(definition, workflow("wf", simple("t")))
     for _ in range(5):
         await timed.start("wf")
-    assert len(await timed.poll_batch("t", 5)) == 2
+    await timed.poll_many("t", 2)
+    await timed.poll_nothing("t")
     await timed.advance(9)
     await timed.poll_nothing("t")
     await timed.advance(1)
-    assert len(await timed.poll_batch("t", 5)) == 2
+    await timed.poll_many("t", 2)
+    await timed.poll_nothing("t")
     await timed.advance(10)
-    assert len(await timed.poll_batch("t", 5)) == 1
+    await timed.poll_many("t", 1)
 
 
 async def test_the_limits_hold_for_system_tasks(timed: Conductor) -> None:
@@ -102,6 +104,7 @@ async def test_a_waiting_workflow_can_be_terminated(conductor: Conductor) -> Non
     assert await conductor.status(first) == "COMPLETED"
 
 
+@one_server
 async def test_higher_priorities_first(conductor: Conductor) -> None:
     await conductor.register(workflow("wf", simple("t")))
     order = [await conductor.start("wf", priority=priority) for priority in (0, 50, 99, 50)]
@@ -133,6 +136,7 @@ async def test_a_domain_for_all_and_one_for_one(conductor: Conductor) -> None:
 async def test_the_first_domain_that_is_polled(timed: Conductor) -> None:
     await timed.register(workflow("wf", simple("t")))
     await timed.poll_nothing("t", domain="second")
+    await timed.told()
     await timed.start("wf", taskToDomain={"t": "first,second,third"})
     await timed.poll("t", domain="second")
     await timed.advance(11)

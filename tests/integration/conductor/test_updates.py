@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.server.conftest import one_server
 from tests.support.conductor import Conductor, fork, loop, node, simple, sub_workflow, task_def, workflow
 
 NOBODY = "01234567-89ab-cdef-0123-456789abcdef"
@@ -162,6 +163,7 @@ async def ignored_updates(conductor: Conductor) -> float:
     )
 
 
+@one_server
 async def test_a_late_update_is_ignored_and_counted(timed: Conductor) -> None:
     await timed.register(task_def("work", responseTimeoutSeconds=10))
     id = await timed.run(ONE)

@@ -15,6 +15,7 @@ async def test_sizes(conductor: Conductor) -> None:
         await conductor.start("work")
     await conductor.start("work", taskToDomain={"a": "d"})
     await conductor.poll("a")
+    await conductor.told()
     path = "/tasks/queue"
     assert await conductor.get(f"{path}/sizes", taskType=["a", "d:a", "b"]) == {"a": 2, "d:a": 1, "b": 0}
     assert await conductor.get(f"{path}/size", taskType="a") == 2
@@ -31,6 +32,7 @@ async def test_poll_data(conductor: Conductor) -> None:
     await conductor.poll_nothing("a")
     await conductor.poll_nothing("a", domain="d")
     await conductor.poll_nothing("b")
+    await conductor.told()
     [plain, routed] = await conductor.get("/tasks/queue/polldata", taskType="a")
     assert (plain["queueName"], plain["workerId"], "domain" in plain) == ("a", "w1", False)
     assert routed["domain"] == "d"
@@ -73,6 +75,7 @@ async def test_the_old_way_to_finish_a_task(conductor: Conductor, by: str) -> No
 
 async def test_sizes_of_event_queues(conductor: Conductor) -> None:
     await conductor.post("/event/handleIncomingEvent", {"event": "conductor:a:b"})
+    await conductor.told()
     assert await conductor.get("/queue/size") == {"conductor:a:b": 1}
     assert await conductor.get("/queue/") == {}
 

@@ -11,7 +11,7 @@ import pytest
 
 from tenuto.server.execution_metrics import MOST_NAMES, Names
 from tenuto.server.logs import JsonLines
-from tests.integration.server.conftest import Served, ServerMaker
+from tests.integration.server.conftest import Served, ServerMaker, one_server
 from tests.support.conductor import Conductor, inline, node, simple, task_def, workflow
 
 
@@ -56,6 +56,7 @@ async def test_workflows_and_tasks_are_counted_by_type_and_status(server: Served
     assert seen["tenuto_commit_seconds_count"] == seen["tenuto_commit_executions_count"] > 0
 
 
+@one_server
 async def test_queues_as_they_are(timed: Conductor) -> None:
     root = str(timed.client.base_url).removesuffix("/").removesuffix("/api")
     await timed.register(workflow("w", simple("work")))

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from tenuto.server import tracing
 from tenuto.server.settings import Settings
 from tenuto.server.tracing_setup import tracing_for
-from tests.integration.server.conftest import Served, served
+from tests.integration.server.conftest import Served, one_server, served
 from tests.support.conductor import Conductor, node, simple, sub_workflow, task_def, workflow
 
 
@@ -36,6 +36,7 @@ def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
     return [span for span in spans.get_finished_spans() if span.name == name]
 
 
+@one_server
 async def test_workflows_and_their_tasks(spans: InMemorySpanExporter, conductor: Conductor) -> None:
     await conductor.register(task_def("work"), workflow("child", simple("work")))
     id = await conductor.run(workflow("parent", sub_workflow("sub", "child")), correlationId="c")
@@ -63,6 +64,7 @@ async def test_workflows_and_their_tasks(spans: InMemorySpanExporter, conductor:
     assert sub.links[0].context.span_id == child.get_span_context().span_id
 
 
+@one_server
 async def test_failures_say_why(spans: InMemorySpanExporter, conductor: Conductor) -> None:
     await conductor.register(task_def("work"))
     id = await conductor.run(workflow("w", simple("work")))
@@ -73,6 +75,7 @@ async def test_failures_say_why(spans: InMemorySpanExporter, conductor: Conducto
         assert "no luck" in (span.status.description or "")
 
 
+@one_server
 async def test_runs_of_system_tasks_belong_to_their_task(spans: InMemorySpanExporter, conductor: Conductor) -> None:
     call = {"uri": "http://127.0.0.1:1/", "method": "GET"}
     id = await conductor.run(workflow("w", node("HTTP", "call", {"http_request": call})))
@@ -84,6 +87,7 @@ async def test_runs_of_system_tasks_belong_to_their_task(spans: InMemorySpanExpo
     assert run.status.status_code is StatusCode.ERROR
 
 
+@one_server
 async def test_requests_join_the_trace_of_their_caller(spans: InMemorySpanExporter, server: Served) -> None:
     trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     await server.client.get("/workflow/none", headers={"traceparent": f"00-{trace}-{span}-01"})

@@ -16,10 +16,22 @@ if TYPE_CHECKING:
     from tenuto.graph.decision import Decision
 
 
+class NotThere(Exception):
+    """There is no such definition."""
+
+    def __init__(self, name: str, version: int | None) -> None:
+        self.name = name
+        super().__init__(f"there is no workflow definition {f'version {version} of ' if version else ''}{name!r}")
+
+
 class StartWorkflow(Kind):
     def begin(self, decision: Decision, task: Task) -> None:
         try:
             workflow_id, start = _start_message(decision, task)
+        except NotThere as error:
+            if not decision.looks_up(error.name):
+                decision.end(task, "FAILED", reason=f"startWorkflow: {error}")
+            return
         except BadStart as error:
             decision.end(task, "FAILED", reason=f"startWorkflow: {error}")
             return
@@ -36,7 +48,7 @@ def _start_message(decision: Decision, task: Task) -> tuple[str, GraphStart]:
     version = version or definitions.latest_version(name)
     snapshot = definitions.snapshot(name, version)
     if snapshot is None:
-        raise BadStart(f"there is no workflow definition {f'version {version} of ' if version else ''}{name!r}")
+        raise NotThere(name, version)
     input = input_of(request.get("input"))
     problem = input_problem(decode_snapshot(snapshot).workflow, input, definitions)
     if problem:

@@ -42,6 +42,7 @@ class NotThere(Exception):
     """There is nothing of that name to start."""
 
     def __init__(self, name: str, version: int | None) -> None:
+        self.name = name
         wanted = f"version {version} of {name!r}" if version else repr(name)
         super().__init__(
             f"there is no workflow definition {wanted}, and no worker of this process has code of that name"
@@ -89,6 +90,8 @@ class SubWorkflow(Kind):
             decision.end(task, "FAILED_WITH_TERMINAL_ERROR", reason=f"the sub-workflow of {task.reference}: {error}")
             return
         except NotThere as error:
+            if decision.looks_up(error.name):
+                return
             decision.end(task, "FAILED", reason=str(error))
             return
         memory = task.memory | ({"code": True} if isinstance(body, msg.Start) else {})

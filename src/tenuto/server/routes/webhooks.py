@@ -95,7 +95,7 @@ async def deliver(call: Call) -> Response:
 @deliveries_at_root.get("/webhook/{id}", answer=Text)
 async def deliver_query(call: Call) -> Response:
     """Deliver the query parameters as payload, or answer the question whether this address takes deliveries."""
-    webhook = _existing(call)
+    webhook = await _there(call)
     query = dict(call.query_params)
     token = query.get("crc_token")
     if webhook.config.verifier == "TWITTER" and token is not None:
@@ -105,9 +105,7 @@ async def deliver_query(call: Call) -> Response:
 
 
 async def _deliver(call: Call, payload: dict[str, Json]) -> Response:
-    if _webhooks(call).get(call.path_params["id"]) is None:
-        await call.services.fresh()
-    webhook = _existing(call)
+    webhook = await _there(call)
     headers: dict[str, list[str]] = {}
     for name, value in call.headers.items():
         headers.setdefault(name.lower(), []).append(value)
@@ -137,6 +135,13 @@ async def _payload(call: Call) -> dict[str, Json]:
 
 def _webhooks(call: Call) -> Webhooks:
     return call.services.configuration.webhooks
+
+
+async def _there(call: Call) -> StoredWebhook:
+    """The webhook of the address, which another server may just have made."""
+    if _webhooks(call).get(call.path_params["id"]) is None:
+        await call.services.fresh()
+    return _existing(call)
 
 
 def _existing(call: Call) -> StoredWebhook:
