@@ -37,6 +37,9 @@ class Fault:
     kind: str
     at: float
     victim: str = ""
+    """The process, by its application name, if it was one."""
+    member: str = ""
+    """The name under which it took part."""
     affected: frozenset[int] = EVERYTHING
     """Partitions in which it was felt."""
     over: float = 0.0
@@ -107,9 +110,8 @@ class Driver:
         """`kill -9`; a supervisor starts it again after a moment."""
         member = await self._pick(members)
         fault = await self._begin("kill", member)
-        pid = member.pid
         member.kill()
-        moved = asyncio.create_task(self._moved(fault, pid))
+        moved = asyncio.create_task(self._moved(fault))
         await asyncio.sleep(self._chosen.uniform(0.3, 2.0))
         await self._start(member, fault)
         await moved
@@ -120,7 +122,7 @@ class Driver:
         fault = await self._begin("freeze", member)
         said = member.size_of_log()
         member.freeze()
-        moved = asyncio.create_task(self._moved(fault, member.pid))
+        moved = asyncio.create_task(self._moved(fault))
         await asyncio.sleep(LEASE + self._chosen.uniform(*OVERSLEPT))
         await moved
         fault.over = time.time()
@@ -154,13 +156,12 @@ class Driver:
         """SIGTERM, as in an upgrade: it hands everything over and ends."""
         member = await self._pick(members)
         fault = await self._begin("stop", member)
-        pid = member.pid
         try:
             await member.stop()
         except AssertionError as error:
             fault.faults.append(str(error))
             member.kill()
-        await self._moved(fault, pid)
+        await self._moved(fault)
         await self._start(member, fault)
 
     async def _cut(self) -> None:
@@ -185,8 +186,9 @@ class Driver:
         fault.over = time.time()
 
     async def _begin(self, what: str, member: Member) -> Fault:
-        affected = frozenset(await self._witness.owned_by(member.pid))
-        fault = self._note(what, member.application, affected)
+        name = await self._witness.member(member.pid)
+        fault = self._note(what, member.application, frozenset(await self._witness.owned_by(name)))
+        fault.member = name
         fault.ordeal = True
         return fault
 
@@ -214,13 +216,13 @@ class Driver:
         """Everybody is at work again, and all that was asked for has been answered."""
         await asyncio.gather(*self._beside)
 
-    async def _moved(self, fault: Fault, pid: int) -> None:
+    async def _moved(self, fault: Fault) -> None:
         """Wait until nothing is left of what the process had: no partition, and no task that it had claimed."""
         busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-        fault.moved = await self._witness.moved(fault.affected, pid, PATIENCE * busy) - fault.at
+        fault.moved = await self._witness.moved(fault.affected, fault.member, PATIENCE * busy) - fault.at
         if fault.moved > MOVE_LIMIT * busy:
             fault.faults.append(f"{fault.kind} {fault.victim}: its partitions moved after {fault.moved:.1f} s")
-        fault.reclaimed = await self._witness.reclaimed(pid, PATIENCE * busy) - fault.at
+        fault.reclaimed = await self._witness.reclaimed(fault.member, PATIENCE * busy) - fault.at
         if fault.reclaimed > PATIENCE * busy:
             fault.faults.append(f"{fault.kind} {fault.victim}: tasks are still claimed after {fault.reclaimed:.1f} s")
 

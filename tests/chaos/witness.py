@@ -37,9 +37,9 @@ CREATE TRIGGER witness AFTER INSERT ON tenuto.history
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION witness.note();
 """
 _OWNED = """
-SELECT FROM tenuto.partitions WHERE partition = ANY ($2::smallint[]) AND (member IS NULL OR member LIKE $1) LIMIT 1
+SELECT FROM tenuto.partitions WHERE partition = ANY ($2::smallint[]) AND (member IS NULL OR member = $1) LIMIT 1
 """
-_CLAIMED = "SELECT FROM tenuto.tasks WHERE claimed_by LIKE $1 LIMIT 1"
+_CLAIMED = "SELECT FROM tenuto.tasks WHERE claimed_by = $1 LIMIT 1"
 
 
 @dataclass
@@ -79,8 +79,13 @@ class Witness:
             except DOWN:
                 await asyncio.sleep(0.05)
 
-    async def owned_by(self, pid: int) -> set[int]:
-        rows = await self.ask("SELECT partition FROM tenuto.partitions WHERE member LIKE $1", f"pid {pid} on %")
+    async def member(self, pid: int) -> str:
+        """The name under which a process takes part; empty if it doesn't (yet)."""
+        rows = await self.ask("SELECT name FROM tenuto.members WHERE description LIKE $1", f"%: pid {pid} on %")
+        return rows[0]["name"] if rows else ""
+
+    async def owned_by(self, member: str) -> set[int]:
+        rows = await self.ask("SELECT partition FROM tenuto.partitions WHERE member = $1", member)
         return {row["partition"] for row in rows}
 
     async def owners(self) -> dict[str, int]:
@@ -88,13 +93,13 @@ class Witness:
         rows = await self.ask("SELECT coalesce(member, '') AS member, count(*) FROM tenuto.partitions GROUP BY 1")
         return {row["member"]: row["count"] for row in rows}
 
-    async def moved(self, partitions: Collection[int], pid: int, limit: float) -> float:
-        """When others had these partitions, which were of this process."""
-        return await self._gone(limit, _OWNED, f"pid {pid} on %", list(partitions))
+    async def moved(self, partitions: Collection[int], member: str, limit: float) -> float:
+        """When others had these partitions, which were of this member."""
+        return await self._gone(limit, _OWNED, member, list(partitions))
 
-    async def reclaimed(self, pid: int, limit: float) -> float:
-        """When all tasks that this process had claimed were off its hands."""
-        return await self._gone(limit, _CLAIMED, f"pid {pid} on %")
+    async def reclaimed(self, member: str, limit: float) -> float:
+        """When all tasks that this member had claimed were off its hands."""
+        return await self._gone(limit, _CLAIMED, member)
 
     async def _gone(self, limit: float, statement: str, *arguments: Any) -> float:
         """When the statement returned nothing any more, or the limit (in seconds) was reached."""
