@@ -231,6 +231,6 @@ async def holds_a_lock(schema: str) -> bool:
     """Does the only member of this deployment hold a lock with its session?"""
     async with connected() as admin:
         held = await admin.fetchval(
-            f'SELECT m.session IN (SELECT classid::bigint << 32 | objid::bigint FROM pg_locks) FROM "{schema}".members m'
+            f'SELECT session IN (SELECT classid::bigint << 32 | objid::bigint FROM pg_locks) FROM "{schema}".members'
         )
     return bool(held)

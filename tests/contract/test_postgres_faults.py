@@ -1,6 +1,7 @@
 """A PostgreSQL store when connections break, the server goes away, others hold locks, or a process is killed."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -21,12 +22,14 @@ from tests.support.durable import until
 from tests.support.postgres import connected, postgres_server, postgres_url
 
 ORDER = ExecutionRef("order")
+NAME = f"faults_{os.getpid()}"
+"""As which the database knows the stores of these tests: others may be using it at the same time."""
 
 
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     in_one_partition(monkeypatch)
-    with postgres_url(application_name="faults") as url:
+    with postgres_url(application_name=NAME) as url:
         yield url
 
 
@@ -72,7 +75,7 @@ def schema_of(url: str) -> str:
 
 async def cut(admin: Any, *stores: PostgresStore) -> None:
     """End all sessions of these stores, and see that they have noticed."""
-    await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'faults'")
+    await admin.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{NAME}'")
     for store in stores:
         for line in (store._writer, *store._pool._idle):
             await until(lambda line=line: line._session is None or not line._session.usable)
@@ -81,7 +84,7 @@ async def cut(admin: Any, *stores: PostgresStore) -> None:
 async def cut_those_that_wait(admin: Any) -> None:
     await admin.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'faults' AND wait_event_type = 'Lock'"
+        f" WHERE application_name = '{NAME}' AND wait_event_type = 'Lock'"
     )
 
 
@@ -97,7 +100,7 @@ async def waiting(admin: Any, number: int = 1) -> None:
 
     async def wait() -> bool:
         await admin.execute("SELECT pg_stat_clear_snapshot()")
-        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'faults' AND wait_event_type = 'Lock'"
+        query = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{NAME}' AND wait_event_type = 'Lock'"
         return bool(await admin.fetchval(query) == number)
 
     await until(wait)
@@ -199,7 +202,7 @@ async def test_connections_are_few_whatever_is_asked(url: str, engine: Engine, a
 
 
 async def sessions(admin: Any) -> list[int]:
-    rows = await admin.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'faults'")
+    rows = await admin.fetch(f"SELECT pid FROM pg_stat_activity WHERE application_name = '{NAME}'")
     return [row[0] for row in rows]
 
 
@@ -211,6 +214,13 @@ def _one_at_a_time(ask: Any) -> Any:
             return await ask(*arguments)
 
     return asked
+
+
+async def test_a_value_that_cant_be_stored_is_said_to_be_that(store: PostgresStore, engine: Engine) -> None:
+    for row in (run("r2", wake_at=2**63), run("r2", problem="\ud800")):
+        with pytest.raises(StoreError, match="A value can't be stored"):
+            await engine.commit(started=[row])
+    await engine.commit(started=[run("r2", "other", wake_at=2**63 - 1, problem="\ud7ff")])
 
 
 # -- time-outs ----------------------------------------------------------------------------------

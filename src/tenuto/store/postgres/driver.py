@@ -60,7 +60,8 @@ def timeouts(options: Options) -> dict[str, str]:
     return {
         "statement_timeout": str(most),
         "lock_timeout": str(max(1, most // 2)),
-        "idle_in_transaction_session_timeout": str(min(most, 10_000)),
+        # A process that is frozen in the midst of a transaction keeps others from taking over what it owns.
+        "idle_in_transaction_session_timeout": str(min(most, 4_000)),
     }
 
 
@@ -142,6 +143,8 @@ def translated(error: BaseException, schema: str) -> StoreError:
                 f"The role of this connection may not do what is needed: {text}. Grant it with: tenuto db migrate"
                 " --grant ROLE"
             )
+        case "22", _:
+            return StoreError(f"A value can't be stored: {text}.")
         case "" | "08", _:
             return StoreError(f"The connection to the database was lost: {text}.")
         case _, "57P01" | "57P02" | "57P03":

@@ -59,6 +59,7 @@ class Outbox:
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.wait({self._sending})
+            self._sending = None
         if self._gathered != Hint():
             await self._flush()
 

@@ -177,8 +177,8 @@ CREATE INDEX answers_by_time ON {schema}.answers (recorded);
 CREATE TABLE {schema}.workflow_index (
     partition smallint NOT NULL,
     slot smallint NOT NULL,
-    version integer NOT NULL,
-    priority integer NOT NULL,
+    version bigint NOT NULL,
+    priority bigint NOT NULL,
     number bigint NOT NULL DEFAULT nextval('{schema}.run_numbers'),
     start_time bigint NOT NULL,
     end_time bigint,
@@ -212,7 +212,7 @@ WHERE idempotency_key IS NOT NULL;
 CREATE TABLE {schema}.task_index (
     partition smallint NOT NULL,
     slot smallint NOT NULL,
-    priority integer NOT NULL,
+    priority bigint NOT NULL,
     number bigint NOT NULL DEFAULT nextval('{schema}.task_numbers'),
     scheduled_time bigint NOT NULL,
     start_time bigint,

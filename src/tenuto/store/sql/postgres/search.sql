@@ -12,7 +12,7 @@ SELECT
     partition, slot, version, priority, start_time, end_time, update_time, run_id, workflow_id, workflow_type, status,
     correlation_id, parent_workflow_id, created_by, event, classifier, idempotency_key, reason, details, input, output
 FROM unnest(
-    :iw_partition::smallint[], :iw_slot::smallint[], :iw_version::integer[], :iw_priority::integer[],
+    :iw_partition::smallint[], :iw_slot::smallint[], :iw_version::bigint[], :iw_priority::bigint[],
     :iw_start_time::bigint[], :iw_end_time::bigint[], :iw_update_time::bigint[], :iw_run_id::text[],
     :iw_workflow_id::text[], :iw_workflow_type::text[], :iw_status::text[], :iw_correlation_id::text[],
     :iw_parent_workflow_id::text[], :iw_created_by::text[], :iw_event::text[], :iw_classifier::text[],
@@ -42,7 +42,7 @@ SELECT
     partition, slot, priority, scheduled_time, start_time, end_time, update_time, task_id, run_id, workflow_id,
     workflow_type, task_type, task_def_name, reference_name, status, correlation_id, domain, reason, input, output
 FROM unnest(
-    :it_partition::smallint[], :it_slot::smallint[], :it_priority::integer[], :it_scheduled_time::bigint[],
+    :it_partition::smallint[], :it_slot::smallint[], :it_priority::bigint[], :it_scheduled_time::bigint[],
     :it_start_time::bigint[], :it_end_time::bigint[], :it_update_time::bigint[], :it_task_id::text[],
     :it_run_id::text[], :it_workflow_id::text[], :it_workflow_type::text[], :it_task_type::text[],
     :it_task_def_name::text[], :it_reference_name::text[], :it_status::text[], :it_correlation_id::text[],
