@@ -193,7 +193,7 @@ class Driver:
         return fault
 
     def _note(self, kind: str, victim: str, affected: frozenset[int] = EVERYTHING) -> Fault:
-        fault = Fault(kind, time.time(), victim, affected)
+        fault = Fault(kind, time.time(), victim, affected=affected)
         self.done.append(fault)
         self._do_beside(self._ask(fault))
         return fault
