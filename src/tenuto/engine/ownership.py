@@ -42,6 +42,8 @@ class Ownership:
         self._lease = lease
         self._leaving: set[int] = set()
         self._poked = asyncio.Event()
+        #: Held while what we own and what the store says of it change together.
+        self._changing = asyncio.Lock()
         self._joined = False
         #: Those who want to know who is there.
         self._asking: list[asyncio.Future[None]] = []
@@ -95,8 +97,9 @@ class Ownership:
                 surplus = await self._renew()
                 for asked in asking:
                     asked.set_result(None)
-                if surplus:
-                    await self._give(surplus)
+                if surplus and not self._leaving:
+                    self._leaving.update(self._choose(surplus))
+                    self._engine.spawn(self._give(), "partitions that leave")
             except (LeaseLostError, StoreOwnedError):
                 raise
             except StoreError as error:
@@ -120,6 +123,10 @@ class Ownership:
 
     async def _renew(self, *, fresh: bool = False) -> int:
         """Returns how many partitions belong to others."""
+        async with self._changing:
+            return await self._renew_now(fresh=fresh)
+
+    async def _renew_now(self, *, fresh: bool) -> int:
         # Not the engine's clock, which a test may move: how long a process may be silent is a matter of real time.
         now = int(asyncio.get_running_loop().time() * SECOND)
         until = now + int(self._lease * SECOND)
@@ -139,19 +146,24 @@ class Ownership:
             self._engine.gained(gained)
         return lease.surplus
 
-    async def _give(self, surplus: int) -> None:
-        """Let some of our partitions go, without haste: nothing is cut off that is under way. All of them go at once to
-        members that can do more than we can."""
+    def _choose(self, surplus: int) -> list[int]:
+        """Partitions that are to go next: a few, or all of them to members that can do more than we can."""
         ours = self.partitions
-        chosen = ours if surplus >= len(ours) else ours[-min(surplus, GENTLE) :]
-        self._leaving.update(chosen)
+        return ours if surplus >= len(ours) else ours[-min(surplus, GENTLE) :]
+
+    async def _give(self) -> None:
+        """Let those that leave go, without haste: nothing is cut off that is under way."""
+        chosen = sorted(self._leaving)
         try:
             rested = await self._engine.put_to_rest(chosen, REST)
-            for partition in rested:
-                del self.epochs[partition]
-            if rested:
-                await self._engine.store.release(self.owner, rested)
-                logger.info("%d partitions go to other members", len(rested), extra={"action": "partitions_given"})
+            async with self._changing:
+                rested = [partition for partition in rested if self.epochs.pop(partition, None) is not None]
+                if rested:
+                    await self._engine.store.release(self.owner, rested)
+                    logger.info("%d partitions go to other members", len(rested), extra={"action": "partitions_given"})
+        except StoreError as error:
+            # What was not given back shows as gained with the next renewal.
+            logger.warning("partitions could not be given to others, which is tried again: %s", error)
         finally:
             self._leaving.difference_update(chosen)
             self._stay(chosen)
