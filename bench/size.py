@@ -238,7 +238,7 @@ def _on_paper(counts: tuple[int, int], small: Result, large: Result) -> list[str
 
     def grown(figures: Callable[[Result], float]) -> float:
         low, high = figures(small), figures(large)
-        return high + max(0.0, high - low) * decades
+        return max(low, high) + max(0.0, high - low) * decades
 
     each = sum(large["bytes"].values())
     parts = ", ".join(f"{table} {size:.0f}" for table, size in large["bytes"].items())
