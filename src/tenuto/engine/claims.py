@@ -14,7 +14,7 @@ from tenuto.engine import parking
 from tenuto.engine.clock import SECOND
 from tenuto.engine.resident import Resident
 from tenuto.history import activities
-from tenuto.store.protocol import Claim
+from tenuto.store.protocol import Claim, TaskKind
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
@@ -63,7 +63,9 @@ class Claims:
             id = (task.run_id, task.key, task.claimed_by, task.claimed_at)
             self._known.add(id)
             self._since = max(self._since, task.claimed_at - OVERLAP)
-            if claim.lost or id not in known:
+            if task.kind is TaskKind.GRAPH:
+                self._engine.graphs.claimed(claim)
+            elif claim.lost or id not in known:
                 self._engine.residents.visit(task.workflow_id, partial(self._take, claim))
 
     def _take(self, claim: Claim, resident: Resident | None) -> None:

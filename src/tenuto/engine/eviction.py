@@ -27,16 +27,14 @@ class Eviction:
 
     def let_go(self, resident: Resident) -> bool:
         """Bring an execution out of memory whose partition is to move. False if that has to wait."""
-        if resident.graph is not None and resident.graph.running:
-            return False
         return self._let_go(resident, moving=True)
 
     def _let_go(self, resident: Resident, *, moving: bool) -> bool:
         execution = resident.execution
         if not resident.clean or resident in self._engine.ready or resident in self._engine.offspring:
             return False
-        if resident.graph is not None and resident.graph.evaluating:
-            return False
+        if resident.graph is not None and resident.graph.evaluating and not moving:
+            return False  # when it moves, its scripts are run where it goes
         if execution is not None or resident.graph is not None:
             if execution is not None and execution.updates_admitted:
                 return False

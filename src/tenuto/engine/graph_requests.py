@@ -56,6 +56,9 @@ def handle(graphs: Graphs, resident: Resident | None, message: msg.Message, orig
     if resident.graph is not None:
         if isinstance(message.body, gm.GraphTake | gm.GraphQueueing):
             return _see_to_queue(graphs, resident, message)
+        if isinstance(message.body, gm.GraphWorkDone):
+            graphs.work.finished(message.body.number, message.body.result, resident)
+            return msg.Done()
         return _operate(graphs, resident, resident.graph, message)
 
     def go_on(stored: StoredExecution | None) -> None:

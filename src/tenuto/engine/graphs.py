@@ -31,7 +31,7 @@ from tenuto.model import messages as msg
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreError
 from tenuto.model.events import ExecutionRef
 from tenuto.model.graph_messages import GraphQueueing, TaskUpdate, TaskUpdated
-from tenuto.store.protocol import PARTITIONS, Document, Hint, StoredExecution, partition_of
+from tenuto.store.protocol import PARTITIONS, Claim, Document, Hint, StoredExecution, partition_of
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
@@ -168,11 +168,11 @@ class Graphs:
                     task = graph.state.tasks.get(effect.number)
                     if task is not None:
                         self.queues.retract(task)
-                        self.work.stop(task.task_id)
+                        self.work.stop(resident, task)
                 case effects.RunSystemTask():
                     later.append(partial(self.work.run, resident.row.workflow_id, effect.number))
                 case effects.Evaluate():
-                    self.work.evaluate(resident.row.workflow_id, effect)
+                    self.work.evaluate(graph, effect)
                 case effects.LookUp():
                     self.engine.spawn(self._look_up(resident.row.workflow_id, effect.name), "look for a definition")
                 case effects.Send():
@@ -378,6 +378,7 @@ class Graphs:
         """These partitions are no longer ours."""
         self.queues.leave_partitions(partitions)
         self.places.leave_partitions(partitions)
+        self.work.left(partitions)
         self._look_again(lambda workflow_id: partition_of(workflow_id) in partitions)
 
     @property
@@ -394,9 +395,20 @@ class Graphs:
             await self.queues.limits.share()
             await self.places.permits.settle()
 
+    def claimed(self, claim: Claim) -> None:
+        """Another process is at a task of ours, or has gone that was."""
+        if claim.lost:
+            self.work.lost(claim.task)
+        self.queues.board.claimed(claim)
+
+    def hand_over(self, partitions: Set[int]) -> None:
+        """Executions of these partitions are about to move."""
+        self.work.hand_over(partitions)
+
     def gained(self) -> None:
         """There are more partitions, or some that were about to leave have stayed."""
         self.queues.gained()
+        self.work.gained()
         for moved in self.moved:
             moved()
 

@@ -29,6 +29,7 @@ class Resident:
         "removed",
         "row",
         "row_changed",
+        "run_elsewhere",
         "settled",
         "stored_notes",
         "warned",
@@ -57,6 +58,8 @@ class Resident:
         self.settled: set[int] = set()
         #: Its tasks that wait in the store for a worker or are done by one of another process, by key.
         self.parked: dict[int, Parked] = {}
+        #: Of a graph: system tasks that other processes run, by number.
+        self.run_elsewhere: dict[int, TaskRow] = {}
         self.warned = False
 
     @property

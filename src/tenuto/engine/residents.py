@@ -215,6 +215,7 @@ class Residents:
         if stored.graph_events:
             resident = Resident(stored.row, None)
             resident.graph = GraphExecution.restore(stored.graph_events, stored.history_size)
+            resident.run_elsewhere = {task.key: task for task in stored.tasks if task.claimed_by}
             return resident
         execution = Execution.restore(stored.events, stored.notes, stored.history_size, self._limits, self._new_run_id)
         resident = Resident(stored.row, execution)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tenuto.engine.task_entries import Entry, Queue, queue_name
-from tenuto.store.protocol import PARTITIONS, TaskKind, TaskRow, partition_of
+from tenuto.store.protocol import PARTITIONS, Claim, TaskKind, TaskRow, partition_of
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
@@ -56,7 +56,6 @@ class TaskBoard:
         #: How many tasks of a definition are shown.
         self._of_definition: dict[str, int] = {}
         self._planned: set[Queue] = set()
-        self._claims_since = 0
         self._active = False
 
     @property
@@ -178,30 +177,23 @@ class TaskBoard:
 
     # -- claims ------------------------------------------------------------------------------------------------------
 
-    async def look(self) -> bool:
-        """Look after what has been claimed; to be called about once a second. True if others have come meanwhile."""
+    def look(self) -> bool:
+        """Look after what was claimed and not asked for; to be called about once a second. True if others have come."""
         came = self.active and not self._active
         self._active = self.active
-        if self._active:
-            await self._look_at_claims()
+        self._give_up_waiting()
         return came
 
-    async def _look_at_claims(self) -> None:
-        engine = self._engine
-        claims = await engine.store.claims(engine.ownership.partitions, self._claims_since)
-        for claim in claims:
-            row = claim.task
-            self._claims_since = max(self._claims_since, row.claimed_at)
-            if row.kind is not TaskKind.GRAPH:
-                continue
-            shown = self._shown.get((row.workflow_id, row.key))
-            if shown is not None and claim.lost:
-                self.put_up_anew(row.workflow_id, row.key)
-            elif shown is not None and shown.claimed is None:
-                shown.claimed = asyncio.get_running_loop().time()
-            elif shown is None and claim.lost:
-                self._delete(row)
-        self._give_up_waiting()
+    def claimed(self, claim: Claim) -> None:
+        """Somebody has claimed a task, or has gone that had."""
+        row = claim.task
+        shown = self._shown.get((row.workflow_id, row.key))
+        if shown is not None and claim.lost:
+            self.put_up_anew(row.workflow_id, row.key)
+        elif shown is not None and shown.claimed is None:
+            shown.claimed = asyncio.get_running_loop().time()
+        elif shown is None and claim.lost:
+            self._delete(row)
 
     def _give_up_waiting(self) -> None:
         since = asyncio.get_running_loop().time() - PATIENCE

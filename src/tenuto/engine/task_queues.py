@@ -164,7 +164,7 @@ class TaskQueues:
     async def look(self) -> None:
         """See to what depends on other servers; to be called about once a second."""
         await self.peers.look()
-        if await self.board.look():
+        if self.board.look():
             self.board.show_again(self._queues.values())
             for queue in self._queues.values():
                 if queue.pollers:

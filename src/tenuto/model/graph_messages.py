@@ -7,6 +7,7 @@ from msgspec import Struct
 from tenuto.model.events import ParentRef
 from tenuto.model.graph import TaskStatus
 from tenuto.model.json_values import Json
+from tenuto.model.system_tasks import SystemTaskResult
 
 
 class GraphStart(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_start"):
@@ -155,6 +156,13 @@ class GraphQueueing(Struct, array_like=True, gc=False, tag_field="kind", tag="gr
     withdraw: bool = False
 
 
+class GraphWorkDone(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_work_done"):
+    """A system task has run in a process that does not own the execution (any more)."""
+
+    number: int
+    result: SystemTaskResult
+
+
 class GraphTaken(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_taken"):
     """A task that was handed out. Its secrets are put in where the worker is."""
 
@@ -196,5 +204,6 @@ GraphBody = (
     | GraphRemove
     | GraphTake
     | GraphQueueing
+    | GraphWorkDone
     | ChildRevived
 )
