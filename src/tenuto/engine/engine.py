@@ -244,6 +244,7 @@ class Engine:
         await self.graphs.share_limits()
         self.dispatch.hand_over(moving)
         self.turns.hand_over(moving)
+        self.graphs.hand_over(moving)
         until = asyncio.get_running_loop().time() + seconds
         while not self.failed.done():
             await self.pipeline.flushed()
