@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -92,6 +94,7 @@ def main() -> None:
     )
     parser.add_argument("--markdown", type=Path, help="write the tables to this file too")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the database server is stopped then, too
     written: list[str] = []
 
     def tell(lines: list[str]) -> None:
