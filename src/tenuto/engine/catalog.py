@@ -7,7 +7,8 @@ that begins after its acknowledgement, with other servers too if they look (`fre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tenuto.engine.following import Following
@@ -28,7 +29,7 @@ from tenuto.store.protocol import Document
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
-WORKFLOWS, TASKS = "workflow_def", "task_def"
+WORKFLOWS, TASKS, CODE = "workflow_def", "task_def", "workflow_code"
 #: Seconds for which a name that is not there is not looked for again, and how many such names are remembered.
 MISSED, MOST_MISSED = 1.0, 10_000
 #: The document whose revision grows with every change.
@@ -51,6 +52,8 @@ class Catalog:
         self._snapshots: dict[tuple[str, int], bytes] = {}
         self._writing = asyncio.Lock()
         self._following = Following(engine.store, CHANGES, self._read)
+        #: On which task queues workers have served durable code, by type.
+        self._code: dict[str, str] = {}
         #: Names of which there was no definition when it was looked for.
         self._missed: dict[str, float] = {}
         #: Revisions of the documents that were read or written.
@@ -71,7 +74,7 @@ class Catalog:
             await self._following.look()
 
     def is_settled(self, name: str) -> bool:
-        if not self._engine.ownership.peers or name in self._workflows:
+        if not self._engine.ownership.peers or name in self._workflows or name in self._code:
             return True
         return self._missed.get(name, float("-inf")) > asyncio.get_running_loop().time() - MISSED
 
@@ -87,14 +90,15 @@ class Catalog:
             await self._read_all()
 
     async def _read_all(self) -> None:
-        workflows, tasks = await self._all(WORKFLOWS), await self._all(TASKS)
-        revisions = {(found.collection, found.key): found.revision for found in (*workflows, *tasks)}
+        workflows, tasks, code = await self._all(WORKFLOWS), await self._all(TASKS), await self._all(CODE)
+        revisions = {(found.collection, found.key): found.revision for found in (*workflows, *tasks, *code)}
         if revisions == self._revisions:
             return
         self._revisions = revisions
         self._workflows.clear()
         self._tasks.clear()
         self._snapshots.clear()
+        self._code = {document.key: document.data.decode() for document in code}
         for document in workflows:
             self._keep_workflow(decode_workflow_def(decode_json(document.data)))
         for document in tasks:
@@ -139,7 +143,7 @@ class Catalog:
         return self._tasks
 
     def code(self, workflow_type: str) -> str | None:
-        return self._engine.turns.queue_of(workflow_type)
+        return self._engine.turns.queue_of(workflow_type) or self._code.get(workflow_type)
 
     def snapshot(self, name: str, version: int | None) -> bytes | None:
         definition = self.workflow(name, version)
@@ -202,6 +206,20 @@ class Catalog:
             self._snapshots.clear()
             await self._announce()
             return there
+
+    async def register_code(self, task_queue: str, types: Collection[str]) -> None:
+        """A worker of this process serves durable code of these types: graphs that live elsewhere can call it, too."""
+        if not self._engine.store.shared:
+            return
+        async with self._writing:
+            new = [each for each in types if self._code.get(each) != task_queue]
+            for each in new:
+                document = Document(CODE, each, task_queue.encode(), updated=self._engine.clock.now())
+                revision = await self._engine.patiently(partial(self._engine.store.put_document, document))
+                self._revisions[CODE, each] = revision
+                self._code[each] = task_queue
+            if new:
+                await self._engine.patiently(self._announce)
 
     async def _put(self, collection: str, key: str, value: object, expected: int | None) -> None:
         document = Document(collection, key, encode_json(value), updated=self._engine.clock.now())

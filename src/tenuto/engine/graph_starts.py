@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def start_by_name(engine: Engine, request: msg.Start) -> GraphStart | msg.Refused | None:
     """The graph's start; a refusal if the request says something that a graph can't take. None if no graph is meant:
-    there is none of that name, or a worker of this process has code of that name on the task queue."""
+    there is none of that name, or a worker has code of that name on the task queue."""
     name, catalog = request.workflow_type, engine.graphs.catalog
-    if engine.turns.has(request.task_queue, name):
+    if engine.turns.has(request.task_queue, name) or catalog.code(name) == request.task_queue:
         return None
     snapshot = catalog.snapshot(name, None)
     if snapshot is None:

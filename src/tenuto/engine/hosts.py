@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from tenuto.model.events import AnyEvent, WorkflowExecutionStarted
@@ -40,6 +41,11 @@ class WorkflowHost(Protocol):
     """A worker that has workflow code for one task queue."""
 
     identity: str
+
+    @property
+    def types(self) -> Collection[str]:
+        """The types of which it has code."""
+        ...
 
     def has(self, workflow_type: str) -> bool:
         """Does it have code of this type?"""

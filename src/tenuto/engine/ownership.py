@@ -38,6 +38,8 @@ class Ownership:
         self.owner = owner
         self.peers = 0
         """Other members that are alive."""
+        self.lost = 0
+        """Partitions that others have taken because they heard nothing of us."""
         self._engine = engine
         self._lease = lease
         self._leaving: set[int] = set()
@@ -137,6 +139,7 @@ class Ownership:
         gained = [partition for partition in held if partition not in before]
         if lost and self._joined and not fresh:
             # Epochs are left as they are: what has been decided under them must not be written.
+            self.lost += len(lost)
             self._engine.lose(len(lost))
             return 0
         self.epochs.clear()

@@ -81,6 +81,11 @@ class RateTokens:
             rate.alarm = self._engine.clock.call_at(at, partial(self._next_window, name, rate))
         return False
 
+    def tokens(self, name: str) -> int:
+        """How many may go out without asking."""
+        rate = self._rates.get(name)
+        return 0 if rate is None else len(rate.tokens)
+
     def use(self, name: str) -> None:
         """Something goes out."""
         rate = self._rates[name]

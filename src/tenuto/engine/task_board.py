@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Iterable, Set
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -29,6 +30,8 @@ NARROW, WIDE = 2, 256
 LATELY = 1.0
 #: Seconds that a task waits for workers that come here, before it is shown to others.
 LINGER = 0.02
+#: Seconds after which a task that a limit has held back is shown again, unless there is room before.
+HELD_BACK = 0.25
 #: Seconds that somebody may claim a task and not ask for it.
 PATIENCE = 5.0
 
@@ -62,6 +65,11 @@ class TaskBoard:
     def active(self) -> bool:
         """Are there others who might want our tasks?"""
         return self._engine.store.shared and len(self._engine.ownership.epochs) < PARTITIONS
+
+    @property
+    def shown(self) -> int:
+        """How many tasks the store shows."""
+        return len(self._shown)
 
     # -- showing -----------------------------------------------------------------------------------------------------
 
@@ -164,6 +172,18 @@ class TaskBoard:
         self._delete(shown.row)
         queue, entry = shown.queue, shown.entry
         self._engine.batch.effects.append(lambda: self.offer(queue, entry) if self._waits(entry) else None)
+
+    def hold_back(self, entry: Entry) -> None:
+        """A limit doesn't allow the task to go out now: it is shown again when there is room."""
+        shown = self._drop((entry.workflow_id, entry.number))
+        if shown is not None:
+            self._delete(shown.row)
+            # Not before the row has gone.
+            self._engine.batch.effects.append(partial(self._show_later, shown.queue, entry))
+
+    def _show_later(self, queue: Queue, entry: Entry) -> None:
+        heapq.heappush(queue.unshown, entry)
+        asyncio.get_running_loop().call_later(HELD_BACK, self.plan, queue)
 
     def leave(self, partitions: Set[int]) -> None:
         """These partitions are no longer ours; what is shown of them is their new owner's."""

@@ -52,7 +52,12 @@ class TaskLimits:
     def room(self, def_name: str, *, beside: int) -> bool:
         """Might another task go out now, beside so many that may go out at any moment?"""
         definition = self._definitions.get(def_name)
-        limit = 0 if definition is None else definition.concurrent_exec_limit
+        if definition is None:
+            return True
+        # One is worth asking for; how many more, the tokens tell.
+        if definition.rate_limit_per_frequency and beside >= max(1, self._rates.tokens(def_name)):
+            return False
+        limit = definition.concurrent_exec_limit
         return not limit or self._permits.room(def_name, limit, beside)
 
     def leave(self, def_name: str, task_id: str) -> None:

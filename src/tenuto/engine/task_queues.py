@@ -352,7 +352,7 @@ class TaskQueues:
             return None
         queue = self._queue(task.task_type, task.domain, task.kind == "SYSTEM")
         if not self.limits.enter(entry.def_name, entry.task_id, entry.workflow_id):
-            self.board.put_up_anew(entry.workflow_id, number)
+            self.board.hold_back(entry)
             return None
         del self._waiting[entry.task_id]
         self._drop(queue)

@@ -32,6 +32,8 @@ class TaskSeeker:
     def __init__(self, engine: Engine, queues: TaskQueues) -> None:
         self._engine = engine
         self._queues = queues
+        #: How many tasks of other servers have been handed out here.
+        self.taken = 0
         self._looks = 0
         #: Queues whose look has to wait until another one is over.
         self._next: dict[Queue, None] = {}
@@ -135,6 +137,7 @@ class TaskSeeker:
         elif poller.future.done():
             self._give_back(row.workflow_id, answer)
         else:
+            self.taken += 1
             poller.found.append(poller.render(answer))
         self._queues.finish_soon(poller)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from tenuto.converter import DataConverter
@@ -32,6 +32,10 @@ class WorkflowCode:
             if definition.name in self._definitions:
                 raise ValueError(f"two workflows are named {definition.name!r}; give one @workflow.defn(name=...)")
             self._definitions[definition.name] = definition
+
+    @property
+    def types(self) -> Collection[str]:
+        return self._definitions.keys()
 
     def has(self, workflow_type: str) -> bool:
         return workflow_type in self._definitions

@@ -94,13 +94,14 @@ class EventQueues:
 
     def sizes(self) -> dict[str, int]:
         """How many messages wait, by queue; those at other servers as they were lately."""
-        sizes = self._own_sizes()
+        sizes = self.own_sizes()
         for bulletin in self._services.graphs.queues.peers.bulletins:
             for queue, size in bulletin.events.items():
                 sizes[queue] = sizes.get(queue, 0) + size
         return sizes
 
-    def _own_sizes(self) -> dict[str, int]:
+    def own_sizes(self) -> dict[str, int]:
+        """How many messages of ours wait, by queue."""
         sizes: dict[str, int] = {}
         for key in self._pending:
             queue = key.partition("\x1f")[0]
@@ -113,7 +114,7 @@ class EventQueues:
         """Deal with messages, for ever."""
         await self.records.load()
         await self._orphans.take_over()
-        self._services.graphs.queues.peers.events = self._own_sizes
+        self._services.graphs.queues.peers.events = self.own_sizes
         self._services.configuration.event_handlers.changed = self._handlers_changed
         async with asyncio.TaskGroup() as group:
             group.create_task(self.sources.follow())

@@ -32,6 +32,7 @@ class Gauges(Collector):
         yield from self._queues()
         yield from self._work()
         yield from self._events()
+        yield from self._others()
 
     def _queues(self) -> Iterator[Metric]:
         now = self._services.clock.now()
@@ -62,11 +63,23 @@ class Gauges(Collector):
         yield _gauge("tenuto_executions_in_memory_limit", "From how many on executions are parked.", residents.capacity)
         yield _gauge("tenuto_requests_waiting", "Requests that wait for a commit.", services.engine.asking)
 
+    def _others(self) -> Iterator[Metric]:
+        engine, queues = self._services.engine, self._services.graphs.queues
+        yield _gauge("tenuto_partitions", "Partitions of 256 that this server owns.", len(engine.ownership.epochs))
+        yield _gauge("tenuto_peers", "Other processes that share the store.", engine.ownership.peers)
+        yield _gauge("tenuto_tasks_shown", "Waiting tasks that are shown to other servers.", queues.board.shown)
+        lost = CounterMetricFamily("tenuto_partitions_lost", "Partitions that others took: they heard nothing of us.")
+        lost.add_metric([], engine.ownership.lost)
+        yield lost
+        taken = CounterMetricFamily("tenuto_tasks_taken", "Tasks of other servers that were handed out here.")
+        taken.add_metric([], queues.seeker.taken)
+        yield taken
+
     def _events(self) -> Iterator[Metric]:
         messages = GaugeMetricFamily(
             "tenuto_event_queue_messages", "Messages that wait for event handlers.", labels=["queue"]
         )
-        sizes = self._services.events.sizes()
+        sizes = self._services.events.own_sizes()
         for queue in sorted(sizes, key=lambda queue: sizes[queue])[:-MOST_NAMES]:
             sizes[OTHER] = sizes.get(OTHER, 0) + sizes.pop(queue)
         for queue, size in sizes.items():

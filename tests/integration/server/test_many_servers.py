@@ -12,7 +12,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tenuto import workflow as code
+from tenuto.client import Client
 from tenuto.server.settings import Settings
+from tenuto.worker import Worker
 from tests.integration.server.conftest import KEY, Served, evenly_spread, served
 from tests.support.conductor import Conductor, node, simple, sub_workflow, task_def, workflow
 from tests.support.durable import until
@@ -201,6 +204,39 @@ async def test_a_schedule_starts_one_workflow_at_each_moment(servers: list[Condu
     assert len({each["scheduledTime"] for each in found}) == len(found)
     started = (await second.get("/workflow/search", query='workflowType = "target"'))["totalHits"]
     assert started <= len(await executions()) + 1
+
+
+# -- durable code in other processes -----------------------------------------------------------------------------------
+
+
+@code.defn
+class Doubled:
+    @code.run
+    async def run(self, input: Json) -> Json:
+        return {"doubled": 2 * input["number"]}
+
+
+@code.defn
+class Calls:
+    @code.run
+    async def run(self, number: int) -> Json:
+        return await code.execute_child_workflow("added", {"number": number}, id=f"graph-{number}")
+
+
+async def test_graphs_and_code_of_other_processes_call_each_other(servers: list[Conductor], settings: Settings) -> None:
+    added = workflow(
+        "added", node("NOOP", "n"), outputParameters={"added": "${workflow.input.number}"}, inputParameters=["number"]
+    )
+    await servers[0].register(added, workflow("calls", sub_workflow("sub", "Doubled", {"number": 21})))
+    async with (
+        await Client.connect(settings.db) as client,
+        Worker(client, workflows=[Doubled, Calls]),
+    ):
+        for server in servers:
+            id = await server.start("calls")
+            assert (await server.until(id))["tasks"][0]["outputData"]["doubled"] == 42
+        assert await client.execute_workflow(Calls.run, 5, id="caller") == {"added": 5}
+        assert await servers[1].status("graph-5") == "COMPLETED"
 
 
 # -- servers come and go -----------------------------------------------------------------------------------------------
