@@ -281,6 +281,7 @@ class Engine:
             self.turns.add_host(task_queue, workflows)
             self.decisions.capacity += max_cached
             self.claimer.serve_workflows(task_queue)
+            self.spawn(self.graphs.catalog.register_code(task_queue, workflows.types), "say which code is here")
         if activities_host is not None:
             self.dispatch.add_host(task_queue, activities_host)
             self.claimer.serve_activities(task_queue)
