@@ -72,7 +72,6 @@ class PostgresStore:
         self._outbox = Outbox(self._sender, self._notify)
         self._listener: Listener | None = None
         self._hinted: Callable[[Hint], None] | None = None
-        self._writing: set[asyncio.Future[Any]] = set()
         self._open = False
         self._era = 1
 
@@ -125,8 +124,6 @@ class PostgresStore:
         if not self._open:
             return
         self._open = False
-        if self._writing:
-            await asyncio.wait(self._writing)
         with contextlib.suppress(StoreError, TimeoutError):  # the lease ends by itself then
             async with asyncio.timeout(_GOODBYE):
                 if self._membership.joined:
@@ -270,17 +267,9 @@ class PostgresStore:
         await self._membership.prepare(session, asyncio.get_running_loop().time())
 
     async def _write(self, work: Callable[[Session], Awaitable[R]]) -> R:
-        """Done in the order of the calls, and to its end, even if nobody waits for it any more."""
+        """Done in the order of the calls. If it is broken off, its session is, too, and fenced off."""
         self._check_open()
-        done = asyncio.ensure_future(self._writer.run(work))
-        self._writing.add(done)
-        done.add_done_callback(self._written)
-        return await asyncio.shield(done)
-
-    def _written(self, done: asyncio.Future[Any]) -> None:
-        self._writing.discard(done)
-        if not done.cancelled():
-            done.exception()  # whoever waited has been told
+        return await self._writer.run(work)
 
     async def _read(self, work: Callable[[Session], Awaitable[R]]) -> R:
         """What a commit that broke off may still be doing is fenced off first, so that what is read now stays true."""
