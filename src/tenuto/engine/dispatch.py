@@ -105,6 +105,20 @@ class Dispatch:
             self._queued.add(key)
             self._queues.setdefault(queue, deque()).append((resident.row.workflow_id, key))
 
+    def leave_to_others(self, resident: Resident, scheduled_event_id: int) -> bool:
+        """An attempt may start once the current batch is on record. If nobody here can run it, it waits in the store
+        from that very moment on. False if it has to be offered then."""
+        if not self.engine.store.shared or resident.execution is None or scheduled_event_id in resident.parked:
+            return False
+        activity = resident.execution.state.activities.get(scheduled_event_id)
+        if activity is None or activity.scheduled.task_queue in self._hosts:
+            return False
+        key = (resident.row.run_id, scheduled_event_id)
+        if key in self._running or key in self._queued or not self.engine.owns(resident.row.workflow_id):
+            return False
+        self._park(resident, scheduled_event_id, activity.scheduled.task_queue)
+        return True
+
     def offer_postponed(self) -> None:
         """Some executions stay after all."""
         postponed, self._postponed = self._postponed, []
