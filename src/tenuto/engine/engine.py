@@ -560,7 +560,8 @@ class Engine:
         for effect in execution.take_effects():
             match effect:
                 case effects.ActivityReady():
-                    later.append(partial(self.dispatch.offer, resident, effect.scheduled_event_id))
+                    if not self.dispatch.leave_to_others(resident, effect.scheduled_event_id):
+                        later.append(partial(self.dispatch.offer, resident, effect.scheduled_event_id))
                 case effects.Deadline():
                     self.watch(resident, effect)
                 case effects.Send():
