@@ -61,6 +61,7 @@ class Share(Struct):
     """Until when we keep what we got and have not used yet."""
     pause: float = SOON
     alarm: asyncio.TimerHandle | None = None
+    alarm_at: float = 0.0
     balancing: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
@@ -163,11 +164,12 @@ class Permits:
         if share.balancing.locked():
             return  # it looks at all there is when it is done
         loop = asyncio.get_running_loop()
+        at = loop.time() + delay
         if share.alarm is not None:
-            if share.alarm.when() <= loop.time() + delay:
+            if share.alarm_at <= at:
                 return
             share.alarm.cancel()
-        share.alarm = loop.call_later(delay, partial(self._begin, key, share))
+        share.alarm, share.alarm_at = loop.call_at(at, partial(self._begin, key, share)), at
 
     def _begin(self, key: str, share: Share) -> None:
         share.alarm = None

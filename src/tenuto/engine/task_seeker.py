@@ -53,7 +53,7 @@ class TaskSeeker:
     def expected(self, queue: Queue) -> bool:
         """Is a look under way, or about to begin?"""
         search = queue.search
-        begins = search.alarm is not None and search.alarm.when() <= asyncio.get_running_loop().time()
+        begins = search.alarm is not None and search.next_at <= asyncio.get_running_loop().time()
         return search.looking or queue in self._next or begins
 
     def hinted(self, names: frozenset[str]) -> None:
