@@ -26,6 +26,8 @@ from tenuto.store.protocol import Hint, Rank, Store, StoredExecution
 PATIENCE = 5.0
 #: Seconds after which whoever waits for another process makes sure that there is one.
 PATIENCE_WITH_OTHERS = 0.2
+#: Seconds for which it is remembered that partitions are owned.
+REMEMBERED = 0.5
 
 
 class Gateway:
@@ -52,6 +54,8 @@ class Gateway:
         self._remote = Remote(store, new_id)
         self._engine: Engine | None = None
         self._users = 0
+        #: Loop time until which partitions are taken to be owned by others.
+        self._owned_until = 0.0
         self._lock = asyncio.Lock()
         store.watch(self._hinted)
 
@@ -136,7 +140,7 @@ class Gateway:
         message = msg.Message(target, body)
         if self._engine is not None:
             return await self._engine.submit(message)
-        if self.store.shared and await self.store.owner() is not None:
+        if self.store.shared and await self._others_own():
             return await self._request_by_inbox(message)
         try:
             engine = await self.acquire()
@@ -158,10 +162,17 @@ class Gateway:
         finally:
             asking.cancel()
 
+    async def _others_own(self) -> bool:
+        """Does somebody own partitions? That there is somebody is remembered for a moment."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._owned_until and await self.store.owner() is not None:
+            self._owned_until = now + REMEMBERED
+        return now < self._owned_until
+
     async def _serve_inbox(self) -> None:
         """If the owners have gone, do for a moment what they would do: take messages in."""
         try:
-            if self._engine is not None or await self.store.owner() is not None:
+            if self._engine is not None or await self._others_own():
                 return
             await self.acquire()
         except StoreError:  # another one came first, or the store has trouble, which the next look tells
@@ -191,12 +202,9 @@ class Gateway:
         """The end of a run that another process owns; None after a while in which this one may have come to own it."""
         try:
             async with asyncio.timeout(PATIENCE_WITH_OTHERS):
-                row = await self._remote.end(ref)
+                closed = await self._remote.end(ref)
         except TimeoutError:
             return None
-        if row is None:
-            raise not_found(ref)
-        closed = await self.load(ExecutionRef(ref.workflow_id, row.run_id), history=True)
         if closed is None or not (closed.events or closed.graph_events):
             raise not_found(ref)
         return closed.events[-1] if closed.events else closing_event(restore(closed))

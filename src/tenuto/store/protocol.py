@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Generic, Protocol, TypeVar
 
@@ -31,6 +32,7 @@ PARTITIONS = 256
 R = TypeVar("R")
 
 
+@lru_cache(maxsize=16_384)
 def partition_of(workflow_id: str, partitions: int = PARTITIONS) -> int:
     """The partition that an execution lives in; the same in every process and for ever."""
     return int.from_bytes(blake2b(workflow_id.encode(), digest_size=8).digest()) % partitions
@@ -348,7 +350,8 @@ class Store(Protocol):
     async def lease(self, owner: str, now: int, until: int, rank: Rank = Rank.WORKER) -> Lease:
         """Join as member `owner`, or stay one, until `until`; take free partitions, up to a fair share. A partition
         that changes hands gets a higher epoch. A member whose time is over, or whose process is known to have ended,
-        loses what it holds to whoever asks next. Raises `StoreOwnedError` naming the owner where a store has only one."""
+        loses what it holds to whoever asks next. Raises `StoreOwnedError` naming the owner where a store has only
+        one."""
         ...
 
     async def release(self, owner: str, partitions: Collection[int] | None = None) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from itertools import cycle
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -21,6 +20,7 @@ from tenuto.store.protocol import PARTITIONS
 from tenuto.testing.clock import ManualClock
 from tests.support.conductor import Conductor
 from tests.support.durable import until
+from tests.support.postgres import postgres_url
 
 #: What servers that share a store encrypt secrets with.
 KEY = base64.urlsafe_b64encode(bytes(32)).decode()
@@ -103,13 +103,13 @@ def evenly_spread(servers: Sequence[Services]) -> bool:
     return sum(owned) == PARTITIONS and max(owned) <= -(-PARTITIONS // len(servers))
 
 
-@pytest.fixture(params=["memory", "sqlite", "two servers"])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {
-        "memory": "memory://",
-        "sqlite": f"sqlite:///{tmp_path}/tenuto.db",
-        "two servers": f"memory://{uuid4()}",
-    }[request.param]
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "postgres":
+        with postgres_url() as url:
+            yield url
+    else:
+        yield "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/tenuto.db"
 
 
 #: For what is about one server: what each keeps to itself, and what a process bears.
@@ -118,7 +118,7 @@ one_server = pytest.mark.parametrize("db", ["memory", "sqlite"], indirect=True)
 
 def is_shared(db: str) -> bool:
     """Is the store one that several servers use?"""
-    return db.startswith("memory://") and db != "memory://"
+    return db.startswith("postgresql:")
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
@@ -21,6 +22,8 @@ bulk = Family("Bulk operations", "WORKFLOW")
 
 #: Ids in one request.
 LIMIT = 1_000
+#: Executions that are asked together.
+AT_A_TIME = 100
 
 
 class BulkQuery(Struct, rename="camel"):
@@ -37,14 +40,22 @@ async def _each(call: Call, work: Callable[[str], Awaitable[object]]) -> Respons
     if len(ids) > LIMIT:
         raise bad_request(f"{len(ids)} workflow ids are too many for one request; the limit is {LIMIT}")
     response = BulkResponse()
-    for workflow_id in ids:
-        try:
-            done = await work(workflow_id)
-        except (ApiError, RPCError) as error:
-            response.bulk_error_results[workflow_id] = str(error)
-        else:
-            response.bulk_successful_results.append(workflow_id if done is None else done)
+    for start in range(0, len(ids), AT_A_TIME):
+        some = ids[start : start + AT_A_TIME]
+        for workflow_id, done in zip(some, await asyncio.gather(*(_outcome(work(id)) for id in some)), strict=True):
+            if isinstance(done, Exception):
+                response.bulk_error_results[workflow_id] = str(done)
+            else:
+                response.bulk_successful_results.append(workflow_id if done is None else done)
     return json_response(response)
+
+
+async def _outcome(work: Awaitable[object]) -> object:
+    """What comes of it, or why nothing does."""
+    try:
+        return await work
+    except (ApiError, RPCError) as error:
+        return error
 
 
 def _asks(call: Call, body: gm.GraphBody) -> Callable[[str], Awaitable[object]]:
