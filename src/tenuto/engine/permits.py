@@ -105,7 +105,8 @@ class Permits:
 
     def _has_room(self, key: str, share: Share, beside: int) -> bool:
         allowed = min(share.limit, share.held, share.fair) if self._is_shared() else share.limit
-        if len(share.out) + beside < allowed:
+        moved = share.kept if asyncio.get_running_loop().time() < share.kept_until else 0
+        if len(share.out) + moved + beside < allowed:
             return True
         share.unmet = True
         if self._is_shared():
@@ -188,7 +189,7 @@ class Permits:
         share = self._shares.setdefault(key, Share())
         share.limit, share.unmet = limit, True
         await self._balance(key, share)
-        return min(share.held, share.fair) > len(share.out)
+        return min(share.held, share.fair) > len(share.out) + share.kept
 
     async def _balance(self, key: str, share: Share) -> None:
         """Take what we need and may have, give back what we don't need."""
@@ -197,7 +198,7 @@ class Permits:
             while self._is_shared() and not await self._try_to_balance(key, share):
                 pass  # every failure is somebody else's success
         share.pause = SOON if share.held != before else min(2 * share.pause, SELDOM)
-        if share.unmet and min(share.held, share.fair) > len(share.out):
+        if share.unmet and min(share.held, share.fair) > len(share.out) + share.kept:
             share.unmet = False
             self._room_again(key)
         if len(share.out) > share.held:
