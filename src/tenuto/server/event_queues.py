@@ -112,8 +112,8 @@ class EventQueues:
 
     async def run(self) -> None:
         """Deal with messages, for ever."""
-        await self.records.load()
-        await self._orphans.take_over()
+        await self._services.engine.patiently(self.records.load)
+        await self._services.engine.patiently(self._orphans.take_over)
         self._services.graphs.queues.peers.events = self.own_sizes
         self._services.configuration.event_handlers.changed = self._handlers_changed
         async with asyncio.TaskGroup() as group:

@@ -104,7 +104,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """See to all schedules, for ever."""
-        await self.runs.records.load()
+        await self._services.engine.patiently(self.runs.records.load)
         self._services.configuration.schedules.changed = self._wake.set
         self.state.changed = self._wake.set
         self._services.graphs.moved.append(self._wake.set)

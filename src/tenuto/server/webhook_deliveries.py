@@ -102,8 +102,8 @@ class Deliveries:
 
     async def run(self) -> None:
         """Finish what was left unfinished, for ever."""
-        await self.records.load()
-        await self._orphans.take_over()
+        await self._services.engine.patiently(self.records.load)
+        await self._services.engine.patiently(self._orphans.take_over)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._orphans.watch())
             while True:
