@@ -25,6 +25,7 @@ class Resident:
         "in_flight",
         "instance",
         "is_new",
+        "missed",
         "parked",
         "removed",
         "row",
@@ -60,6 +61,8 @@ class Resident:
         self.parked: dict[int, Parked] = {}
         #: Of a graph: system tasks that other processes run, by number.
         self.run_elsewhere: dict[int, TaskRow] = {}
+        #: How often in a row code of other processes has decided without having seen all.
+        self.missed = 0
         self.warned = False
 
     @property

@@ -8,9 +8,11 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from tenuto.engine import parking
+from tenuto.engine.clock import SECOND
 from tenuto.engine.hosts import WorkflowHost
 from tenuto.engine.resident import Resident
 from tenuto.history.commands import complete_task
+from tenuto.history.effects import Deadline, DeadlineKind
 from tenuto.history.execution import Execution
 from tenuto.model.commands import AcceptUpdate
 from tenuto.model.failures import Failure
@@ -31,6 +33,8 @@ ROUNDS = 100
 #: it is held at most.
 MISSES = 2
 LONGEST_HOLD = 10.0
+#: Nanoseconds after which code of other processes that fails is tried again at the latest.
+LONGEST_BACKOFF = 20 * SECOND
 
 
 class Turns:
@@ -41,8 +45,6 @@ class Turns:
         self._hosts: dict[str, WorkflowHost] = {}
         #: Runs whose code has failed since a worker last came: other code may do better, so these are not waited for.
         self._broken_here: set[str] = set()
-        #: How often in a row code of other processes has decided without having seen all, by run id.
-        self._missed: dict[str, int] = {}
 
     def add_host(self, task_queue: str, host: WorkflowHost) -> None:
         self._hosts[task_queue] = host
@@ -152,16 +154,20 @@ class Turns:
     def decided(self, resident: Resident, execution: Execution, decision: DecisionMade) -> None:
         """Code has decided elsewhere. If it has not seen all that has happened, it has to do so again."""
         parking.unpark(self._engine, resident, 0)
-        row = resident.row
         if not _is_current(execution, decision):
-            self._missed[row.run_id] = self._missed.get(row.run_id, 0) + 1
+            resident.missed += 1
             return
-        self._missed.pop(row.run_id, None)
+        resident.missed = 0
         execution.start_task(decision.started_time)
         # The other clock may be ahead of ours, and history doesn't go back.
         now = max(self._engine.clock.now(), decision.started_time)
         answer = decision.broken or WorkflowTaskDone(decision.commands)
         self._record(resident, execution, answer, now, decision.identity)
+        soon = now + LONGEST_BACKOFF
+        if execution.task_retry_time > soon:
+            # Nobody tells us when a worker with other code has come there.
+            execution.task_retry_time = soon
+            execution.effects.append(Deadline(soon, DeadlineKind.WORKFLOW_TASK))
 
     def hand_over(self, partitions: Set[int]) -> None:
         """Executions of these partitions move: nobody waits here for their code any more."""
@@ -212,8 +218,8 @@ class Turns:
                 parking.WorkflowTaskData(updates, limits.history_events_suggestion, limits.history_size_suggestion)
             )
             resident.drop_instance()  # nor is its history needed here
-            if self._missed.get(resident.row.run_id, 0) >= MISSES:
-                del self._missed[resident.row.run_id]
+            if resident.missed >= MISSES:
+                resident.missed = 0
                 self._hold(resident.row.workflow_id)
         parking.park(self._engine, resident, 0, resident.row.task_queue, TaskKind.WORKFLOW, data, 0)
 
