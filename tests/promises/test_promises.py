@@ -16,7 +16,7 @@ import pytest
 
 from tenuto import activity, workflow
 from tenuto.client import Client, WorkflowFailureError
-from tenuto.model.errors import LeaseLostError, RPCError, RPCStatusCode, StoreError
+from tenuto.model.errors import RPCError, RPCStatusCode, StoreError
 from tenuto.model.events import (
     ActivityTaskCompleted,
     AnyEvent,
@@ -26,7 +26,7 @@ from tenuto.model.events import (
     WorkflowTaskFailed,
 )
 from tenuto.model.limits import Limits
-from tenuto.store.protocol import Commit, Store
+from tenuto.store.protocol import Commit, Lease, Rank, Store
 from tenuto.store.urls import open_store
 from tenuto.testing.faults import FaultyStore, ProcessDiedError
 from tenuto.worker import Worker
@@ -35,7 +35,7 @@ from tests.support.world import World
 
 
 class GatedStore(FaultyStore):
-    """Commits only while its gate is open."""
+    """Commits, and renews its lease, only while its gate is open."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
@@ -48,6 +48,10 @@ class GatedStore(FaultyStore):
         await self.gate.wait()
         self.waiting -= 1
         await super().commit(commit)
+
+    async def lease(self, owner: str, now: int, until: int, rank: Rank = Rank.WORKER) -> Lease:
+        await self.gate.wait()
+        return await super().lease(owner, now, until, rank)
 
 
 def world_of(*workflows: type[Any]) -> World:
@@ -146,35 +150,36 @@ async def test_cause_before_effect() -> None:
 # -- 3 -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_one_writer() -> None:
+async def test_one_writer(caplog: pytest.LogCaptureFixture) -> None:
     """An engine that lost its partitions while it slept can't write, and says so when it wakes."""
     world = world_of(Collector)
     paused = GatedStore(open_store(world.url))
-    with pytest.raises(LeaseLostError):
-        async with (
-            world.client(paused) as sleeper,
-            Worker(sleeper, workflows=world.workflows, activities=world.activities),
-        ):
-            handle = await sleeper.start_workflow(Collector.run, id="it")
-            await turns()
-            paused.gate.clear()
-            lost = asyncio.create_task(handle.signal(Collector.add, 666))
-            await turns()
-            assert not lost.done()
-            await paused.inner.release((await sleeper.gateway.acquire())._owner)
+    async with (
+        world.client(paused) as sleeper,
+        Worker(sleeper, workflows=world.workflows, activities=world.activities),
+    ):
+        handle = await sleeper.start_workflow(Collector.run, id="it")
+        await turns()
+        paused.gate.clear()
+        lost = asyncio.create_task(handle.signal(Collector.add, 666))
+        await turns()
+        assert not lost.done()
+        owner = (await sleeper.gateway.acquire()).ownership.owner
+        await paused.inner.release(owner)
 
-            async def take_over(world: World, client: Client) -> Any:
-                again = client.get_workflow_handle("it")
-                await again.signal(Collector.add, 1)
-                await again.signal(Collector.close, "")
-                return await again.result()
+        async def take_over(world: World, client: Client) -> Any:
+            again = client.get_workflow_handle("it")
+            await again.signal(Collector.add, 1)
+            await again.signal(Collector.close, "")
+            return await again.result()
 
-            _, result = await world.live(take_over)
-            assert result == [1]
-            paused.gate.set()
-            with pytest.raises((StoreError, RPCError)):
-                await lost
-            await turns()
+        _, result = await world.live(take_over)
+        assert result == [1]
+        paused.gate.set()
+        with pytest.raises((StoreError, RPCError)):
+            await lost
+        assert any("may not write" in record.message for record in caplog.records)
+        await sleeper.gateway.release()
     runs = await world.check()
     values = [event.input[0].data for event in of_kind(runs, WorkflowExecutionSignaled)]
     assert values == [b"1", b'""'], "what the paused engine decided was not written"

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
-from tenuto.model.errors import StoreError
+from tenuto.model.errors import StoreError, StoreFormatError
 
 logger = logging.getLogger("tenuto.engine")
 
@@ -64,6 +64,15 @@ class Lookout(Generic[K, V]):
             await asyncio.gather(self._looking, return_exceptions=True)
 
     async def _run(self) -> None:
+        try:
+            await self._look_for_ever()
+        except Exception as error:  # noqa: BLE001 - those who wait are told
+            for found in self._waiting.values():
+                if not found.done():
+                    found.set_exception(error)
+            self._waiting.clear()
+
+    async def _look_for_ever(self) -> None:
         pause = SOON
         while self._waiting:
             if self._poked.is_set():
@@ -80,6 +89,8 @@ class Lookout(Generic[K, V]):
         while chunk := list(islice(keys, CHUNK)):
             try:
                 values = await self._look(chunk)
+            except StoreFormatError:
+                raise  # what is damaged stays so
             except StoreError as error:
                 logger.warning("the store could not be read, which is tried again: %s", error)
                 return

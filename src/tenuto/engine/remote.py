@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from tenuto.engine.lookout import Lookout
 from tenuto.model import messages as msg
-from tenuto.model.errors import StoreError
 from tenuto.model.events import ExecutionRef
 from tenuto.model.policies import ExecutionStatus
 from tenuto.store.protocol import Hint, Store, StoredExecution, partition_of
@@ -98,10 +97,10 @@ class Post:
     async def _run(self) -> None:
         while self._unsent:
             messages, self._unsent = self._unsent[:MESSAGES], self._unsent[MESSAGES:]
-            error: StoreError | None = None
+            error: Exception | None = None
             try:
                 await self._store.send([(partition, data) for partition, data, _ in messages])
-            except StoreError as failure:
+            except Exception as failure:  # noqa: BLE001 - those who wait are told
                 error = failure
             for _, _, sent in messages:
                 if sent.done():

@@ -430,7 +430,7 @@ async def test_what_becomes_of_a_child_when_its_parents_run_closes(
 ) -> None:
     async with serving(Leaves, Child) as client:
         child_id = an_id()
-        limit = 0.03 if how == "time out" else None
+        limit = 0.5 if how == "time out" else None
         manner = "wait" if how in ("terminate", "time out") else how
         handle = await client.start_workflow(
             Leaves.run, args=[child_id, int(policy), manner], id=an_id(), run_timeout=limit
