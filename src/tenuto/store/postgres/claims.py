@@ -49,7 +49,7 @@ async def held(fetch: Fetch, owner: str, tasks: Sequence[TaskRow]) -> list[str |
     return found
 
 
-async def claims(fetch: Fetch, partitions: Sequence[int], since: int, *, judge: bool) -> list[Claim]:
-    """With `judge`, a member whose session has ended counts as gone."""
-    named: dict[str, object] = {"partitions": partitions, "since": since, "judge": judge}
+async def claims(fetch: Fetch, partitions: Sequence[int], since: int, judgement: dict[str, object]) -> list[Claim]:
+    """`judgement` says when a member counts as gone; see `Membership.judgement`."""
+    named: dict[str, object] = {"partitions": partitions, "since": since, **judgement}
     return [Claim(task_row(record), record["lost"]) for record in await fetch("claims", named)]

@@ -17,7 +17,10 @@ from tenuto.store.process_name import process_name
 from tenuto.store.protocol import PARTITIONS, Lease, Rank
 
 _MERCY = 3.0
-"""Seconds after a connection was lost in which other members aren't judged by theirs: the server may have cut all."""
+"""Seconds after a connection was lost in which other members aren't judged by theirs: the server may have cut all. So
+many more have those whose time was over when nobody could renew it."""
+_SILENCE = 2.0
+"""Seconds without a renewal of ours after which we take it that others had trouble, too."""
 
 
 class Membership:
@@ -31,6 +34,8 @@ class Membership:
         self._revision = 0
         self._session_key: int | None = None
         self._judges_from = 0.0
+        self._merciful_until = 0.0
+        self._renewed_at = 0.0
         self._held: dict[int, int] = {}
         self.peers = 0
 
@@ -80,8 +85,10 @@ class Membership:
             "revision": self._revision if self._name else 0,
             "rank": int(rank),
             "term": term / 1000,
-            "judge": self.judges(now),
         }
+        if self._name is not None and now - self._renewed_at > _SILENCE:
+            self._merciful_until = now + _MERCY
+        values |= self.judgement(now)
         view = _View((await session.fetch(self._statements["renew"], values))[0], rank)
         joins = not view.joined
         if joins or view.dead or (view.free and view.wanted):
@@ -89,6 +96,7 @@ class Membership:
         self._name = owner
         self._held = view.held
         self.peers = view.peers
+        self._renewed_at = now
         return Lease(dict(view.held), view.surplus, view.peers), joins
 
     async def _arrange(self, session: Session, owner: str, rank: Rank, values: dict[str, object], joins: bool) -> _View:
@@ -130,9 +138,13 @@ class Membership:
         self._session_key = None
         self._forget()
 
-    def judges(self, now: float) -> bool:
-        """May other members be held for dead at loop time `now`, because their sessions have ended?"""
-        return not self._pooled and now >= self._judges_from
+    def judgement(self, now: float) -> dict[str, object]:
+        """When other members count as dead at loop time `now`: whether the end of their sessions says so, and for how
+        many seconds after the end of their time not. If we could not renew ours for a while, neither could they."""
+        return {
+            "judge": not self._pooled and now >= self._judges_from,
+            "mercy": _MERCY if now < self._merciful_until else 0.0,
+        }
 
     def _forget(self) -> None:
         self._name = None

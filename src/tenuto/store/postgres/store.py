@@ -219,8 +219,8 @@ class PostgresStore:
         return await claims.held(self._fetch, owner, tasks)
 
     async def claims(self, partitions: Sequence[int], since: int) -> list[Claim]:
-        judge = self._membership.judges(asyncio.get_running_loop().time())
-        return await claims.claims(self._fetch, partitions, since, judge=judge)
+        judgement = self._membership.judgement(asyncio.get_running_loop().time())
+        return await claims.claims(self._fetch, partitions, since, judgement)
 
     async def find(self, filter: ExecutionFilter, limit: int, offset: int) -> list[ExecutionRow]:
         return await reads.find(self._search, filter, limit, offset)

@@ -372,15 +372,15 @@ LIMIT :limit;
 -- fragment: present
 -- Members, and whether each is alive: its time is not over, and its session is not known to have ended. A session
 -- holds an advisory lock; a server that restarted has ended all of them and says nothing about their processes, and
--- a connection that was cut has a second to come back.
+-- a connection that was cut has a second to come back. Mercy, in seconds, is for when nobody could renew.
 locks AS MATERIALIZED (
     SELECT classid::bigint << 32 | objid::bigint AS key
     FROM pg_catalog.pg_locks
     WHERE locktype = 'advisory' AND objsubid = 1
         AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 ), present AS MATERIALIZED (
-    SELECT m.name, m.rank, m.until >= clock_timestamp() AND NOT (
-        :judge::boolean AND m.session IS NOT NULL AND m.session_started > pg_postmaster_start_time()
+    SELECT m.name, m.rank, m.until + :mercy::float * interval '1 second' >= clock_timestamp() AND NOT (
+        :mercy::float = 0 AND :judge::boolean AND m.session IS NOT NULL AND m.session_started > pg_postmaster_start_time()
         AND m.renewed < clock_timestamp() - interval '1 second'
         AND m.session NOT IN (SELECT key FROM locks)
     ) AS alive
