@@ -28,7 +28,7 @@ demo: $(STAMP) ## Run the demo.
 	@$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## Run all tests in parallel; narrow them with ARGS="tests/unit -k name".
-	@$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))') -q -ra $(ARGS)
+	@$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print(3 * (os.cpu_count() or 1))') -q -ra $(ARGS)
 
 chaos: $(STAMP) ## Kill, freeze and cut off engines, workers and PostgreSQL under load, for minutes; SEED=7 chooses how.
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
