@@ -17,7 +17,7 @@ import httpx
 
 ROOT = Path(__file__).parents[2]
 #: Seconds that a process may take until it serves, or to end when it is asked to; many share few processors.
-PATIENCE = 60.0
+PATIENCE = 120.0
 #: Servers of one database need the same; this one keeps no secret.
 SECRETS_KEY = base64.urlsafe_b64encode(bytes(32)).decode()
 

@@ -23,9 +23,9 @@ from tests.crash.server_load import service
 
 ENGINES = WORKERS = 3
 #: Seconds for what is left when nothing is done to anybody any more.
-REST = 120.0
+REST = 240.0
 #: Seconds in which processes tidy up behind the last workflow, and spread partitions.
-SETTLING = 30.0
+SETTLING = 60.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tests.chaos.run import run
 SEED = 4
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_chaos(tmp_path: Path) -> None:
     told, faults = await run(short_plan(), SEED, tmp_path)
     print(told)
