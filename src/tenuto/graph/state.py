@@ -27,7 +27,6 @@ class GraphState:
         "end_time",
         "failed_references",
         "failed_tasks",
-        "failure_workflow_id",
         "followers",
         "input",
         "last_event_id",
@@ -61,7 +60,6 @@ class GraphState:
         self.last_retried_time = 0
         self.failed_references: list[str] = []
         self.failed_tasks: list[str] = []
-        self.failure_workflow_id = ""
         self.queued = False
         self.archived = False
         """It was removed; only searches still find it."""

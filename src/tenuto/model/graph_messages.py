@@ -128,7 +128,6 @@ class GraphJump(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_
 class GraphRemove(Struct, array_like=True, gc=False, tag_field="kind", tag="graph_remove"):
     """Forget the execution, terminating it first if need be. `archive` keeps its search entry."""
 
-    terminate: bool = False
     reason: str = ""
     archive: bool = False
 

@@ -122,7 +122,7 @@ async def delete(call: Call) -> Response:
 async def terminate_and_remove(call: Call) -> Response:
     """End executions and forget them."""
     query = call.query(BulkQuery)
-    body = gm.GraphRemove(terminate=True, reason=query.reason, archive=query.archive_workflow)
+    body = gm.GraphRemove(reason=query.reason, archive=query.archive_workflow)
     return await _each(call, _asks(call, body))
 
 

@@ -231,7 +231,7 @@ async def remove(call: Call) -> Response:
 async def terminate_and_remove(call: Call) -> Response:
     """End an execution and forget it."""
     query = call.query(RemoveQuery)
-    body = gm.GraphRemove(terminate=True, reason=query.reason, archive=query.archive_workflow)
+    body = gm.GraphRemove(reason=query.reason, archive=query.archive_workflow)
     await ask(call.services, call.path_params["workflowId"], body)
     return empty()
 
