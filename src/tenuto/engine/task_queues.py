@@ -66,7 +66,7 @@ class TaskQueues:
         #: Where each waiting task is, by its id. An entry that is not the one here is passed over.
         self._waiting: dict[str, Entry] = {}
         #: Who has polled and has no answer yet.
-        self._pollers: set[Poller] = set()
+        self._pollers: dict[Poller, Queue] = {}
         self._order = 0
         self._polls: dict[tuple[str, str], dict[str, PollData]] = {}
         #: Entries that were found while their partitions were on the move.
@@ -190,8 +190,8 @@ class TaskQueues:
         poller = Poller(worker_id, count, render, self._graphs.future())
         queue = self._queue(task_type, domain, self._graphs.is_system(task_type))
         queue.polled_at = asyncio.get_running_loop().time()
-        self._pollers.add(poller)
-        poller.future.add_done_callback(lambda _: self._pollers.discard(poller))
+        self._pollers[poller] = queue
+        poller.future.add_done_callback(lambda _: self._pollers.pop(poller, None))
         queue.pollers.append(poller)
         self._serve(queue)
         if poller.found:
@@ -215,13 +215,14 @@ class TaskQueues:
 
     def release_pollers(self) -> None:
         """Answer all who wait, now: the server stops."""
-        for queue in self._queues.values():
-            for poller in list(queue.pollers):
-                self._give_up(queue, poller)
+        for poller, queue in list(self._pollers.items()):
+            self._time_is_over(queue, poller)
 
     def _time_is_over(self, queue: Queue, poller: Poller) -> None:
         """It gets what is on its way to it, if that comes soon; or nothing."""
         poller.over = True
+        if poller.alarm is not None:
+            poller.alarm.cancel()
         if poller.pending or self.seeker.expected(queue):
             poller.alarm = asyncio.get_running_loop().call_later(OVERTIME, self._give_up, queue, poller)
         else:

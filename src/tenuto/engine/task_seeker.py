@@ -24,6 +24,8 @@ logger = logging.getLogger("tenuto.graph")
 AT_ONCE, MOST = 4, 64
 #: Seconds between two looks of a queue: after one that found something, and at most.
 BRISK, CALM = 0.05, 0.5
+#: Seconds that a server which stops waits for the tasks that it has asked for.
+LAST_ANSWERS = 5.0
 
 
 class TaskSeeker:
@@ -35,6 +37,8 @@ class TaskSeeker:
         #: How many tasks of other servers have been handed out here.
         self.taken = 0
         self._looks = 0
+        #: What owners have been asked for and have not answered.
+        self._asks: set[asyncio.Future[msg.Answer]] = set()
         #: Queues whose look has to wait until another one is over.
         self._next: dict[Queue, None] = {}
 
@@ -126,9 +130,11 @@ class TaskSeeker:
             answering.add_done_callback(_ignore)
             return
         poller.pending += 1
+        self._asks.add(answering)
         answering.add_done_callback(partial(self._answered, queue, poller, row))
 
     def _answered(self, queue: Queue, poller: Poller, row: TaskRow, answering: asyncio.Future[msg.Answer]) -> None:
+        self._asks.discard(answering)
         poller.pending -= 1
         failed = answering.cancelled() or answering.exception() is not None
         answer = None if failed else answering.result()
@@ -144,10 +150,12 @@ class TaskSeeker:
     def _give_back(self, workflow_id: str, taken: GraphTaken) -> None:
         """Whoever waited for the task has gone: let others have it."""
         update = TaskUpdate("IN_PROGRESS", task_id=taken.task_id, merge_output=True)
-        try:
-            self._engine.submit(msg.Message(ExecutionRef(workflow_id), update)).add_done_callback(_ignore)
-        except RPCError as error:  # it comes back when its response is overdue
-            logger.warning("a task that nobody waits for can't be given back: %s", error)
+        self._engine.outbox.put(workflow_id, workflow_id, update)
+
+    async def settle(self) -> None:
+        """The server stops, and nobody waits here any more: see that nothing is lost of what was asked for."""
+        if self._asks:
+            await asyncio.wait(self._asks, timeout=LAST_ANSWERS)
 
 
 def _ignore(answering: asyncio.Future[msg.Answer]) -> None:

@@ -155,6 +155,8 @@ class Services:
     async def stop(self) -> None:
         """Stop the engine. Polls that wait should have been released before (`release_pollers`)."""
         self.stopping.set()
+        if not self.failed.done():
+            await self.graphs.queues.seeker.settle()
         with contextlib.suppress(StoreError):
             await self.graphs.queues.peers.farewell()
         await self.gateway.release()
