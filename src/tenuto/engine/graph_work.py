@@ -110,6 +110,8 @@ class GraphWork:
             return
         if task.task_id in self._running or number in resident.run_elsewhere:
             return
+        if not self._graphs.is_system(task.task_type):
+            return  # a server that was about to hand it to a worker has gone
         try:
             prepared = system_task(self._graphs, graph, task)
         except ExpressionError as error:
