@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import random
@@ -83,27 +84,34 @@ class Database:
         """End about this share of Tenuto's connections; returns how many."""
         pids = await self._backends()
         picked = [pid for pid in pids if chosen.random() < share] or pids[:1]
-        connection = await self.connect()
-        try:
-            await connection.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS v (pid)", picked)
-        finally:
-            await connection.close()
+        await self.ask("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS v (pid)", picked)
         return len(picked)
 
     async def kill_a_backend(self, chosen: random.Random) -> None:
         """`kill -9` for one of the server's processes: it then ends all others, and recovers by itself."""
-        os.kill(chosen.choice(await self._backends()), signal.SIGKILL)
+        while not (pids := await self._backends()):  # noqa: ASYNC110 - in other processes
+            await asyncio.sleep(0.05)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(chosen.choice(pids), signal.SIGKILL)
 
     async def _backends(self) -> list[int]:
-        connection = await self.connect()
-        try:
-            rows = await connection.fetch(
-                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'chaos'"
-                " ORDER BY backend_start, pid"
-            )
-        finally:
-            await connection.close()
+        rows = await self.ask(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'chaos'"
+            " ORDER BY backend_start, pid"
+        )
         return [row["pid"] for row in rows]
+
+    async def ask(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The rows, as soon as the server gives any."""
+        while True:
+            try:
+                connection = await self.connect()
+                try:
+                    return await connection.fetch(statement, *arguments)
+                finally:
+                    await connection.close()
+            except DOWN:
+                await asyncio.sleep(0.05)
 
     def destroy(self) -> None:
         process = self._process

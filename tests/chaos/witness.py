@@ -11,9 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
-from tests.chaos.database import DOWN, Database
+from tests.chaos.database import Database
 
 _SET_UP = """
 CREATE SCHEMA witness;
@@ -67,30 +65,22 @@ class Witness:
         finally:
             await connection.close()
 
-    async def ask(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """The rows, as soon as PostgreSQL gives any."""
-        while True:
-            try:
-                connection = await self._database.connect()
-                try:
-                    return await connection.fetch(statement, *arguments)
-                finally:
-                    await connection.close()
-            except DOWN:
-                await asyncio.sleep(0.05)
-
     async def member(self, pid: int) -> str:
         """The name under which a process takes part; empty if it doesn't (yet)."""
-        rows = await self.ask("SELECT name FROM tenuto.members WHERE description LIKE $1", f"%: pid {pid} on %")
+        rows = await self._database.ask(
+            "SELECT name FROM tenuto.members WHERE description LIKE $1", f"%: pid {pid} on %"
+        )
         return rows[0]["name"] if rows else ""
 
     async def owned_by(self, member: str) -> set[int]:
-        rows = await self.ask("SELECT partition FROM tenuto.partitions WHERE member = $1", member)
+        rows = await self._database.ask("SELECT partition FROM tenuto.partitions WHERE member = $1", member)
         return {row["partition"] for row in rows}
 
     async def owners(self) -> dict[str, int]:
         """How many partitions each member owns; '' stands for nobody."""
-        rows = await self.ask("SELECT coalesce(member, '') AS member, count(*) FROM tenuto.partitions GROUP BY 1")
+        rows = await self._database.ask(
+            "SELECT coalesce(member, '') AS member, count(*) FROM tenuto.partitions GROUP BY 1"
+        )
         return {row["member"]: row["count"] for row in rows}
 
     async def moved(self, partitions: Collection[int], member: str, limit: float) -> float:
@@ -104,12 +94,12 @@ class Witness:
     async def _gone(self, limit: float, statement: str, *arguments: Any) -> float:
         """When the statement returned nothing any more, or the limit (in seconds) was reached."""
         deadline = time.time() + limit
-        while await self.ask(statement, *arguments) and time.time() < deadline:  # noqa: ASYNC110 - elsewhere
+        while await self._database.ask(statement, *arguments) and time.time() < deadline:  # noqa: ASYNC110 - elsewhere
             await asyncio.sleep(0.1)
         return time.time()
 
     async def writes(self, since: float = 0.0) -> list[Write]:
-        rows = await self.ask(
+        rows = await self._database.ask(
             "SELECT at, application, partitions, epochs, histories FROM witness.commits WHERE at >= $1 ORDER BY id",
             since,
         )
@@ -117,7 +107,7 @@ class Witness:
 
     async def rows(self, table: str) -> list[str]:
         """What is in a table of the store, for people."""
-        return [f"{table}: {dict(row)}"[:300] for row in await self.ask(f"SELECT * FROM tenuto.{table}")]
+        return [f"{table}: {dict(row)}"[:300] for row in await self._database.ask(f"SELECT * FROM tenuto.{table}")]
 
 
 def first_write(writes: list[Write], since: float, counts: Callable[[Write], bool]) -> float | None:
