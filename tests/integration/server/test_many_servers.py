@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -16,16 +17,18 @@ from tenuto import workflow as code
 from tenuto.client import Client
 from tenuto.server.settings import Settings
 from tenuto.worker import Worker
-from tests.integration.server.conftest import KEY, Served, evenly_spread, served
+from tests.integration.server.conftest import KEY, TLS, Served, evenly_spread, served
 from tests.support.conductor import Conductor, node, simple, sub_workflow, task_def, workflow
 from tests.support.durable import until
+from tests.support.postgres import postgres_url
 
 Json = Any
 
 
-@pytest.fixture
-def settings() -> Settings:
-    return Settings(db=f"memory://{uuid4()}", port=0, secrets_key=KEY)
+@pytest.fixture(params=["memory", "postgres"])
+def settings(request: pytest.FixtureRequest) -> Iterator[Settings]:
+    with nullcontext(f"memory://{uuid4()}") if request.param == "memory" else postgres_url() as url:
+        yield Settings(db=url, port=0, secrets_key=KEY)
 
 
 @pytest.fixture
@@ -126,6 +129,11 @@ async def test_definitions_are_known_everywhere_at_once(servers: list[Conductor]
     await third.post("/metadata/workflow", workflow("w", node("NOOP", "n"), version=3), expect=409)
 
 
+async def is_open(server: Conductor, id: str) -> bool:
+    """Has the start of a sub-workflow arrived where it lives?"""
+    return bool(await server.services.graphs.look(id, lambda graph: bool(graph.state.open)))
+
+
 async def test_sub_workflows_and_signals_cross_servers(servers: list[Conductor]) -> None:
     first, second, third = servers
     await first.register(workflow("child", node("WAIT", "waits")), workflow("parent", sub_workflow("sub", "child")))
@@ -135,7 +143,7 @@ async def test_sub_workflows_and_signals_cross_servers(servers: list[Conductor])
         id = await second.start("keyed", {"key": f"k{number}"})
         await third.until_task(id, "sub", "IN_PROGRESS")
         child = (await first.task(id, "sub"))["subWorkflowId"]
-        await third.until_task(child, "waits", "IN_PROGRESS")
+        await until(partial(is_open, third, child), 20)
         await first.post(f"/tasks/{id}/COMPLETED/signal", {"x": number})
         assert (await third.until(id))["status"] == "COMPLETED"
 
@@ -232,6 +240,7 @@ async def test_graphs_and_code_of_other_processes_call_each_other(servers: list[
         await Client.connect(settings.db) as client,
         Worker(client, workflows=[Doubled, Calls]),
     ):
+        await until(lambda: all(server.services.graphs.catalog.code("Doubled") for server in servers), 20)
         for server in servers:
             id = await server.start("calls")
             assert (await server.until(id))["tasks"][0]["outputData"]["doubled"] == 42
@@ -245,11 +254,19 @@ Join = Callable[[], AbstractAsyncContextManager[Served]]
 
 
 class Balancer:
-    """What a load balancer does: requests go to the servers that are there, in turn."""
+    """What a load balancer does: requests go to the servers that are there, in turn. Its connections outlive them, so
+    that whatever a server answers before it goes arrives."""
 
     def __init__(self) -> None:
         self.servers: list[Conductor] = []
+        self._clients = AsyncExitStack()
         self._next = 0
+
+    async def __aenter__(self) -> Balancer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._clients.aclose()
 
     def choose(self) -> Conductor:
         self._next += 1
@@ -258,7 +275,8 @@ class Balancer:
     @asynccontextmanager
     async def join(self, settings: Settings) -> AsyncIterator[Served]:
         async with served(settings) as running:
-            conductor = running.conductor
+            client = httpx.AsyncClient(base_url=f"{running.url}/api", timeout=20, verify=TLS)
+            conductor = Conductor(running.services, await self._clients.enter_async_context(client))
             self.servers.append(conductor)
             try:
                 yield running
@@ -266,21 +284,22 @@ class Balancer:
                 self.servers.remove(conductor)
 
 
+async def keep_starting(balancer: Balancer, ids: list[str]) -> None:
+    while True:
+        with suppress(httpx.HTTPError):
+            ids.append(await balancer.choose().start("w", {"n": len(ids)}))
+        await asyncio.sleep(0.01)
+
+
 async def test_servers_come_and_go_under_load(settings: Settings) -> None:
-    balancer, workers = Balancer(), Workers("work")
+    workers = Workers("work")
     ids: list[str] = []
 
-    async def keep_starting() -> None:
-        while True:
-            with suppress(httpx.HTTPError):
-                ids.append(await balancer.choose().start("w", {"n": len(ids)}))
-            await asyncio.sleep(0.01)
-
-    async with balancer.join(settings) as first:
+    async with Balancer() as balancer, balancer.join(settings) as first:
         script = node("INLINE", "script", {"evaluatorType": "javascript", "expression": "40 + 2"})
         await first.conductor.register(workflow("w", simple("work"), script, simple("more", name="work")))
         async with workers.at(*[balancer.choose] * 4):
-            starting = asyncio.create_task(keep_starting())
+            starting = asyncio.create_task(keep_starting(balancer, ids))
             async with balancer.join(settings) as second:
                 await until(lambda: evenly_spread([first.services, second.services]), 30)
                 async with balancer.join(settings) as third:
@@ -309,8 +328,7 @@ async def test_a_system_task_goes_on_while_its_workflow_moves(settings: Settings
 
     slow = await asyncio.start_server(answer, "127.0.0.1", 0)
     uri = f"http://127.0.0.1:{slow.sockets[0].getsockname()[1]}/"
-    balancer = Balancer()
-    async with slow, balancer.join(settings) as first:
+    async with slow, Balancer() as balancer, balancer.join(settings) as first:
         http = node("HTTP", "call", {"http_request": {"uri": uri, "method": "GET", "readTimeOut": 60_000}})
         await first.conductor.register(workflow("w", http))
         ids = [await first.conductor.start("w") for _ in range(20)]
