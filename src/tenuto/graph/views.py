@@ -59,8 +59,8 @@ def shown_tasks(execution: GraphExecution) -> list[Task]:
     return sorted(execution.state.tasks.values(), key=lambda task: (task.seq, task.number))
 
 
-def task_view(execution: GraphExecution, task: Task, input: dict[str, Json] | None = None) -> dict[str, Json]:
-    """The task as the API shows it; `input` if it gets another one than is on record (with its secrets)."""
+def task_view(execution: GraphExecution, task: Task) -> dict[str, Json]:
+    """The task as the API shows it."""
     started = execution.state.started
     definition = execution.task_def(task)
     begins = task.scheduled_time + int(task.start_delay * 1_000_000_000)
@@ -72,7 +72,7 @@ def task_view(execution: GraphExecution, task: Task, input: dict[str, Json] | No
         "workflowInstanceId": started.workflow_id,
         "workflowType": started.workflow_type,
         "status": task.status,
-        "inputData": task.input if input is None else input,
+        "inputData": task.input,
         "outputData": task.output,
         "retryCount": task.retry_count,
         "seq": task.seq,
