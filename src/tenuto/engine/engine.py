@@ -43,7 +43,7 @@ from tenuto.engine.remote import Remote
 from tenuto.engine.resident import Resident
 from tenuto.engine.residents import Residents
 from tenuto.engine.retention import retain
-from tenuto.engine.rows import update_row
+from tenuto.engine.rows import close_row, plan_wake
 from tenuto.engine.timers import HORIZON, Timers, Wake
 from tenuto.engine.turns import Turns
 from tenuto.engine.updates import UpdateWaiters
@@ -549,8 +549,9 @@ class Engine:
             parking.tidy(self, resident)
         check_history(self, resident, execution)
         # The row first: a message that comes back within this batch must find a run closed that has just closed.
-        update_row(self, resident, execution)
+        close_row(resident, execution)
         self._sort_effects(resident, execution)
+        plan_wake(self, resident, execution)
         if execution.unwritten or execution.changed_notes or resident.row_changed:
             self.batch.add(resident)
 

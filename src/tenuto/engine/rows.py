@@ -12,14 +12,19 @@ if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
 
-def update_row(engine: Engine, resident: Resident, execution: Execution) -> None:
-    """After something happened to the execution."""
+def close_row(resident: Resident, execution: Execution) -> None:
+    """The execution may have closed."""
     row, state = resident.row, execution.state
-    if state.closed:
-        if row.status is ExecutionStatus.RUNNING:
-            row.status, row.close_time, row.wake_at = state.status, state.close_time, None
-            row.problem = None
-            resident.row_changed = True
+    if state.closed and row.status is ExecutionStatus.RUNNING:
+        row.status, row.close_time, row.wake_at = state.status, state.close_time, None
+        row.problem = None
+        resident.row_changed = True
+
+
+def plan_wake(engine: Engine, resident: Resident, execution: Execution) -> None:
+    """After something happened to the execution, and what others shall do has been left to them."""
+    row = resident.row
+    if execution.state.closed:
         return
     # A wake-up that comes too early costs a look; one that comes too late would lose the execution. So the stored one
     # is put back at once, and put off only when the execution leaves memory.
@@ -43,5 +48,5 @@ def wake_time(engine: Engine, resident: Resident, execution: Execution) -> int |
         ready = pending.note.next_attempt_time is None
         waiting = resident.parked.get(key)
         if ready and (waiting is None or waiting.leaving or engine.dispatch.serves(pending.scheduled.task_queue)):
-            return 0  # also if it is yet to be left to others: the store doesn't have its row
+            return 0  # also if it is yet to be left to others: the store will not have its row with this commit
     return min((deadline.at for deadline in execution.deadlines()), default=None)
