@@ -35,6 +35,8 @@ KINDS = {
 #: Seconds between two looks into a queue: while tasks keep coming, when none have come for a while, and when there is
 #: no other process that might leave one.
 BRISK, CALM, ALONE = 0.005, 0.1, 1.0
+#: Returned claims that are remembered.
+MOST_RETURNED = 10_000
 #: Seconds after which a claim that failed has really ended in the store.
 DOUBT = 40.0
 #: Seconds between two looks at what has been claimed.
@@ -50,6 +52,8 @@ class Claimer:
         self._pokes: dict[tuple[str, TaskKind], asyncio.Event] = {}
         #: When to see whether there are claims of ours that we don't know of.
         self._doubts: dict[tuple[str, TaskKind], list[float]] = {}
+        #: The latest claims that were returned: run id, key, and when they were made.
+        self._returned: dict[tuple[str, int, int], None] = {}
         self._loops = 0
         self._all_ended = asyncio.Event()
 
@@ -141,7 +145,14 @@ class Claimer:
         return self._engine.dispatch.running_task(row.run_id, row.key) is not None
 
     def _return(self, row: TaskRow) -> None:
-        """It was claimed and can't be begun: others shall have it."""
+        """It was claimed and can't be begun: others shall have it. Said once of a claim: by the second time the owner
+        may have left the task to somebody who has begun it."""
+        claim = (row.run_id, row.key, row.claimed_at)
+        if claim in self._returned:
+            return
+        if len(self._returned) >= MOST_RETURNED:
+            self._returned.pop(next(iter(self._returned)))
+        self._returned[claim] = None
         attempt = parking.parked(row).attempt
         self._engine.outbox.put(row.workflow_id, row.run_id, TaskReturned(row.key, attempt))
 

@@ -193,8 +193,13 @@ class Graphs:
 
     def _closed(self, resident: Resident, graph: GraphExecution) -> None:
         """The end is on record: only the row is kept, unless the execution was revived meanwhile."""
-        if resident.graph is graph and graph.state.closed and not graph.unwritten:
-            self.engine.closed_runs.graph_closed(resident)
+        if resident.graph is not graph or not graph.state.closed:
+            return
+        if graph.unwritten:  # more has happened since; those who wait are told once that is on record, too
+            self.engine.batch.effects.append(partial(self._closed, resident, graph))
+            self.engine.touch(resident)
+            return
+        self.engine.closed_runs.graph_closed(resident)
 
     def watch(self, resident: Resident, graph: GraphExecution) -> None:
         """Come back at the next deadline, if it is near."""

@@ -25,7 +25,7 @@ async def test_what_ended_long_ago_is_forgotten(timed: Conductor) -> None:
     await timed.advance(29 * DAY)
     await forget(timed)
     assert await timed.status(ended) == "COMPLETED"
-    await timed.advance(2 * DAY)
+    await timed.advance(5 * DAY)  # PostgreSQL forgets together what started within three days
     await forget(timed)
     await timed.get(f"/workflow/{ended}", expect=404)
     await timed.get(f"/tasks/{task['taskId']}", expect=404)

@@ -137,6 +137,7 @@ class Endless:
             await workflow.sleep(0.0001)
 
 
+@pytest.mark.own_store  # it counts on commits that are too quick for much to gather
 @pytest.mark.parametrize(
     "limits",
     [

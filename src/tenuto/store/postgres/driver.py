@@ -85,8 +85,7 @@ async def connect(options: Options) -> Connection:
     except asyncpg.ClientConfigurationError as error:
         raise StoreError(f"{shown(options.dsn)} can't be connected to: {error}.") from None
     except _errors() as error:  # those of TLS are of the system
-        reason = str(error) or type(error).__name__
-        raise StoreError(f"{shown(options.dsn)} can't be connected to: {reason.rstrip('.')}.") from error
+        raise StoreError(f"{shown(options.dsn)} can't be connected to: {_reason(error)}.") from error
     return connection
 
 
@@ -119,10 +118,16 @@ def breaks(error: BaseException) -> bool:
     return isinstance(error, (asyncpg.InternalClientError, OSError, TimeoutError, asyncio.CancelledError))
 
 
+def _reason(error: BaseException) -> str:
+    """What the error says, without the details in further lines."""
+    lines = str(error).splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 def translated(error: BaseException, schema: str) -> StoreError:
     """`error` in our words."""
     code = getattr(error, "sqlstate", None) or ""
-    text = (str(error) or type(error).__name__).rstrip(".")
+    text = _reason(error)
     match code[:2], code:
         case _, "TN001":
             return StoreError(f"The database refused a commit: {text}.")

@@ -16,7 +16,7 @@ from tenuto.store.postgres.texts import escape
 from tenuto.store.process_name import process_name
 from tenuto.store.protocol import PARTITIONS, Lease, Rank
 
-_MERCY = 3.0
+_MERCY = 3
 """Seconds after a connection was lost in which other members aren't judged by theirs: the server may have cut all. So
 many more have those whose time was over when nobody could renew it."""
 _SILENCE = 2.0
@@ -143,7 +143,7 @@ class Membership:
         many seconds after the end of their time not. If we could not renew ours for a while, neither could they."""
         return {
             "judge": not self._pooled and now >= self._judges_from,
-            "mercy": _MERCY if now < self._merciful_until else 0.0,
+            "mercy": _MERCY if now < self._merciful_until else 0,
         }
 
     def _forget(self) -> None:

@@ -379,8 +379,8 @@ locks AS MATERIALIZED (
     WHERE locktype = 'advisory' AND objsubid = 1
         AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 ), present AS MATERIALIZED (
-    SELECT m.name, m.rank, m.until + :mercy::float * interval '1 second' >= clock_timestamp() AND NOT (
-        :mercy::float = 0 AND :judge::boolean AND m.session IS NOT NULL AND m.session_started > pg_postmaster_start_time()
+    SELECT m.name, m.rank, m.until + :mercy::integer * interval '1 second' >= clock_timestamp() AND NOT (
+        :mercy::integer = 0 AND :judge::boolean AND m.session IS NOT NULL AND m.session_started > pg_postmaster_start_time()
         AND m.renewed < clock_timestamp() - interval '1 second'
         AND m.session NOT IN (SELECT key FROM locks)
     ) AS alive
