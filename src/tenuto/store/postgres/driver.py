@@ -81,12 +81,21 @@ async def connect(options: Options) -> Connection:
         if not options.pooled:
             # Not while connecting: a pooler refuses settings that it doesn't know.
             sets = [f"SET {name} = '{value}'" for name, value in (timeouts(options) | PLANS).items()]
-            await connection.execute("; ".join(sets))
+            await _set(connection, "; ".join(sets))
     except asyncpg.ClientConfigurationError as error:
         raise StoreError(f"{shown(options.dsn)} can't be connected to: {error}.") from None
     except _errors() as error:  # those of TLS are of the system
         raise StoreError(f"{shown(options.dsn)} can't be connected to: {_reason(error)}.") from error
     return connection
+
+
+async def _set(connection: Connection, settings: str) -> None:
+    """Nobody else knows of the connection yet, who could close it."""
+    try:
+        await connection.execute(settings)
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 def _asyncpg() -> Any:
