@@ -63,11 +63,6 @@ class Conductor:
     async def post(self, path: str, body: Json = None, *, expect: int = 200, **query: Any) -> Json:
         return await self.call("POST", path, body, expect=expect, **query)
 
-    async def tell_all(self) -> None:
-        """Let all servers know now what has been registered; code that starts a graph by its name doesn't ask."""
-        for services in self._all_services:
-            await services.graphs.catalog.look()
-
     # -- definitions and executions ----------------------------------------------------------------------------------
 
     async def register(self, *definitions: Json) -> None:

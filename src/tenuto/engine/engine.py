@@ -333,14 +333,16 @@ class Engine:
         elif new and self.residents.online:
             self.handle(None, message, origin)
         else:
-            self.residents.visit(workflow_id, lambda resident: self._arrive(resident, message, origin))
+            self.residents.visit(workflow_id, lambda resident: self.arrive(resident, message, origin))
         return future
 
-    def _arrive(self, resident: Resident | None, message: msg.Message, origin: Origin) -> None:
-        if resident is None and not self.owns(message.target.workflow_id):
-            self.ask_owner(message, origin)  # its partition moved while the execution was being read
-        else:
+    def arrive(self, resident: Resident | None, message: msg.Message, origin: Origin) -> None:
+        """A request has come to its execution, whose partition may have moved on the way."""
+        if resident is not None or self.owns(message.target.workflow_id):
             self.handle(resident, message, origin)
+        elif origin.future is not None:
+            self.ask_owner(message, origin)
+        # Else it is in the inbox still, for the new owner.
 
     def ask_owner(self, message: msg.Message, origin: Origin) -> None:
         """Another process owns the execution that a caller of this process asks something of."""

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
 
+def is_name_settled(engine: Engine, request: msg.Start) -> bool:
+    """Is it known whether the name is that of code or of a graph, also if another server has just learned of it?"""
+    name = request.workflow_type
+    return engine.turns.has(request.task_queue, name) or engine.graphs.catalog.is_settled(name)
+
+
 def start_by_name(engine: Engine, request: msg.Start) -> GraphStart | msg.Refused | None:
     """The graph's start; a refusal if the request says something that a graph can't take. None if no graph is meant:
     there is none of that name, or a worker has code of that name on the task queue."""

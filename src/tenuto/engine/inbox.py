@@ -37,14 +37,14 @@ class Inbox:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        #: Messages that have been read and are, for all we know, still in the store.
-        self._known: set[int] = set()
+        #: Messages that have been read and are, for all we know, still in the store, with their partitions.
+        self._known: dict[int, int] = {}
         #: Those of them that a commit has removed.
         self._removed: list[int] = []
         #: Our own messages on their way, by workflow id, as they were sent: those of other processes look different.
         self._on_the_way: dict[str, Counter[bytes]] = {}
         #: Goes up with each new beginning; what was read before it is read again.
-        self._generation = 0
+        self.generation = 0
         #: Has everything been read that was there when we began?
         self._caught_up = False
         self._poked = asyncio.Event()
@@ -80,10 +80,12 @@ class Inbox:
         """These partitions are no longer ours."""
         for workflow_id in [id for id in self._on_the_way if partition_of(id) in partitions]:
             del self._on_the_way[workflow_id]
+        # Should they come back, what is still in the store is read again.
+        self._known = {id: partition for id, partition in self._known.items() if partition not in partitions}
 
     def reset(self) -> None:
         """Begin again with what the store has."""
-        self._generation += 1
+        self.generation += 1
         self._caught_up = False
         self._known.clear()
         self._removed.clear()
@@ -95,7 +97,8 @@ class Inbox:
         quiet, patience = 0, HINTED if self._engine.store.shared else RESTLESS
         while True:
             # What a commit has removed can't be found by a look that begins now.
-            self._known.difference_update(self._removed)
+            for id in self._removed:
+                self._known.pop(id, None)
             self._removed.clear()
             partitions = self._engine.ownership.partitions
             if not partitions or len(self._known) >= MOST_KNOWN:
@@ -105,7 +108,7 @@ class Inbox:
             if rows is None:
                 continue
             for row in rows:
-                self._known.add(row.id)
+                self._known[row.id] = row.partition
                 self._take(row)
             self._caught_up |= len(rows) < CHUNK
             quiet = 0 if rows else quiet + 1
@@ -114,7 +117,7 @@ class Inbox:
 
     async def _look(self, partitions: list[int]) -> list[InboxRow] | None:
         """What has arrived; None if it has to be looked for again."""
-        generation = self._generation
+        generation = self.generation
         try:
             rows = await self._engine.store.receive(partitions, self._known, CHUNK)
         except StoreFormatError:
@@ -124,7 +127,7 @@ class Inbox:
             await self._pause(CALM)
             return None
         # After a new beginning meanwhile it is not the same that is known.
-        return rows if generation == self._generation else None
+        return rows if generation == self.generation else None
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -142,13 +145,13 @@ class Inbox:
             return
         origin = Origin(inbox=(row.partition, row.id), reply_to=message.reply_to)
         workflow_id = message.target.workflow_id
-        generation = self._generation
+        generation = self.generation
 
         def arrive(resident: Resident | None) -> None:
-            if generation != self._generation:
+            if generation != self.generation:
                 return  # it waited for its execution while a commit failed, and has been read again since
             if not self._engine.owns(workflow_id):
-                self._known.discard(row.id)  # it stays in the store, for the new owner
+                self._known.pop(row.id, None)  # it stays in the store, for the new owner
                 return
             self._arrived(workflow_id, row.data)
             self._engine.handle(resident, message, origin)

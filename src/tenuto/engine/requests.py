@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from tenuto.engine import parking
 from tenuto.engine.graph_rows import GRAPHS
-from tenuto.engine.graph_starts import start_by_name
-from tenuto.engine.origin import Origin
+from tenuto.engine.graph_starts import is_name_settled, start_by_name
+from tenuto.engine.origin import FROM_EXECUTION, Origin
 from tenuto.engine.refusals import no_worker
 from tenuto.engine.resident import Resident
 from tenuto.history import activities, closing, inbound
@@ -41,12 +41,36 @@ def handle(engine: Engine, resident: Resident | None, message: msg.Message, orig
     if type(body) in _GRAPH_BODIES or (is_graph and not isinstance(body, msg.Start)):
         return engine.graphs.handle(resident, message, origin)
     if isinstance(body, msg.Start):
+        if not is_name_settled(engine, body):
+            _start_once_settled(engine, message, origin)
+            return None
         as_graph = start_by_name(engine, body)
         if isinstance(as_graph, msg.Refused):
             return as_graph
         if as_graph is not None:
             return engine.graphs.handle(resident, msg.Message(message.target, as_graph, message.reply_to), origin)
     return _HANDLERS[type(message.body)](engine, resident, message, origin)
+
+
+def _start_once_settled(engine: Engine, message: msg.Message, origin: Origin) -> None:
+    """See first whether another server has a graph of that name. Other messages to the execution wait meanwhile."""
+    if origin == FROM_EXECUTION:
+        engine.inbox.send(message)  # on record with what sends it, for it has to outlive this process now
+        engine.plan_flush()
+        return
+    workflow_id, generation = message.target.workflow_id, engine.inbox.generation
+
+    def again(resident: Resident | None) -> None:
+        if origin.inbox is not None and generation != engine.inbox.generation:
+            return  # it has been read again since
+        engine.arrive(resident, message, origin)
+
+    async def look_up() -> None:
+        await engine.graphs.catalog.look_up(message.body.workflow_type)  # type: ignore[union-attr]
+        engine.residents.interrupt(workflow_id, again)
+
+    engine.residents.hold(workflow_id)
+    engine.spawn(look_up(), "look for a definition")
 
 
 def cause_of(refused: msg.Refused | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Set
 from itertools import islice
 
@@ -198,8 +198,12 @@ class Residents:
 
     def _let_in(self, workflow_id: str) -> None:
         ours = self._owns(workflow_id)
-        for visitor in self._waiting.pop(workflow_id):
-            visitor(self._residents.get(workflow_id) if ours else None)
+        visitors = deque(self._waiting.pop(workflow_id))
+        while visitors:
+            visitors.popleft()(self._residents.get(workflow_id) if ours else None)
+            if workflow_id in self._held:
+                self._waiting[workflow_id] += visitors
+                return
 
     def of(self, partitions: Set[int]) -> list[Resident]:
         """Those that live in these partitions."""

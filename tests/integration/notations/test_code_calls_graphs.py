@@ -27,7 +27,6 @@ BROKEN = workflow("broken", node("TERMINATE", "stop", {"terminationStatus": "FAI
 @pytest.fixture(autouse=True)
 async def definitions(conductor: Conductor) -> None:
     await conductor.register(GREET, SUM, BROKEN)
-    await conductor.tell_all()
 
 
 async def test_the_output_is_the_result_of_the_child(client: Client, worker: Worker) -> None:
