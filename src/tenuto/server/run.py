@@ -28,6 +28,9 @@ from tenuto.worker import Worker
 logger = logging.getLogger("tenuto.server")
 
 BACKLOG = 2048
+#: Seconds for which an idle connection stays open: longer than clients (5) and load balancers (60) keep theirs, because
+#: a request that meets its connection's end is lost.
+KEEP_ALIVE = 75
 DAY = 86_400.0
 
 
@@ -119,6 +122,7 @@ class Listener(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
             )
         )
@@ -145,6 +149,7 @@ def _bound(host: str, port: int) -> socket.socket:
                 family=socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET,
                 dualstack_ipv6=socket.has_dualstack_ipv6(),
                 backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE,
             )
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)

@@ -45,7 +45,15 @@ def stat(pid: int) -> list[str]:
 def helpers_of(parent: int) -> set[int]:
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     children = {pid for pid in pids if (found := stat(pid)) and int(found[1]) == parent and found[0] != "Z"}
-    return {pid for pid in children if b"tenuto.cage.helper" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return {pid for pid in children if b"tenuto.cage.helper" in command_line(pid)}
+
+
+def command_line(pid: int) -> bytes:
+    """Empty when the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
