@@ -5,6 +5,8 @@ UV_REQUIREMENT := uv==0.13.8
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3)
 SUPPORTED := import sys, venv, ensurepip; assert (3, 11) <= sys.version_info < (3, 14)
 BIN := .venv/bin
+# Tests start many processes; what the first one has compiled is there for the others.
+unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.synced
 # Whatever the caller's shell has set, uv works on ./.venv and takes packages from PyPI only. It
 # trusts the certificates the system trusts (as pip and git do), so it works behind a TLS proxy.
