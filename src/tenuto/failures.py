@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,9 @@ MAX_LINKS = 32
 MAX_MESSAGE = 50_000
 MAX_STACK_TRACE = 20_000
 
+#: Who wants to see exceptions as they are, beside the records that are made of them: tests do.
+witnesses: list[Callable[[BaseException, Failure], None]] = []
+
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
@@ -75,6 +78,8 @@ def to_failure(exc: BaseException, converter: DataConverter) -> Failure:
     for link in reversed(links):
         cause = link if link.cause is cause else replace(link, cause=cause)
     assert cause is not None
+    for tell in witnesses:
+        tell(exc, cause)
     return cause
 
 

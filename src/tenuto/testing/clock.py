@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""Clocks for tests: one that stands still until a test moves it, and one that can be put forward."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import heapq
 from collections.abc import Callable
 
-from tenuto.engine.clock import SECOND
+from tenuto.engine.clock import SECOND, SystemClock
 
-__all__ = ["ManualClock"]
+__all__ = ["ManualClock", "SkippingClock"]
 
 #: 2026-01-01 00:00:00 UTC.
 DEFAULT_START = 1_767_225_600 * SECOND
@@ -75,3 +75,56 @@ class ManualClock:
             alarm = heapq.heappop(self._alarms)[2]
             if alarm.callback is not None and not alarm.loop.is_closed():
                 alarm.loop.call_soon(alarm.ring)
+
+
+class SkippingClock:
+    """The machine's clock, which can be put forward; implements `tenuto.engine.clock.Clock`.
+
+    Time passes as it does elsewhere, and `skip_to` leaves out what lies between. Lives on one event loop."""
+
+    def __init__(self) -> None:
+        self._system = SystemClock()
+        self._skipped = 0
+        self._alarms: list[tuple[int, int, Alarm]] = []
+        self._asked = 0
+        self._timer: asyncio.TimerHandle | None = None
+        #: How many wake-ups have been called, or will be with the loop's next turn.
+        self.rung = 0
+
+    def now(self) -> int:
+        """The current time in nanoseconds since the epoch."""
+        return self._system.now() + self._skipped
+
+    def call_at(self, when: int, callback: Callable[[], None]) -> Alarm:
+        """Call `callback` on the running event loop once `when` has come."""
+        alarm = Alarm(when, callback, asyncio.get_running_loop())
+        self._asked += 1
+        heapq.heappush(self._alarms, (when, self._asked, alarm))
+        self.ring()
+        return alarm
+
+    def skip_to(self, when: int) -> None:
+        """Let it be `when` (nanoseconds since the epoch) at once; what has come due is called with the loop's next
+        turn. A time that has passed changes nothing."""
+        self._skipped += max(0, when - self.now())
+        self.ring()
+
+    def ring(self) -> None:
+        """Call with the loop's next turn what is due and has not been called yet: the loop is always a little late."""
+        now = self.now()
+        while self._alarms and (self._alarms[0][0] <= now or self._alarms[0][2].callback is None):
+            alarm = heapq.heappop(self._alarms)[2]
+            self.rung += 1
+            alarm.loop.call_soon(alarm.ring)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._alarms:
+            when, _, alarm = self._alarms[0]
+            self._timer = alarm.loop.call_later((when - now) / SECOND, self.ring)
+
+    def close(self) -> None:
+        """Call nobody any more."""
+        self._alarms.clear()
+        if self._timer is not None:
+            self._timer.cancel()

@@ -74,6 +74,8 @@ class FaultyStore:
         #: Turns of the event loop that a commit takes before it is written, and again until that is known: a store in
         #: memory is so fast that hardly anything happens meanwhile.
         self.slow = 0
+        #: Calls that have not come back.
+        self.under_way = 0
         self._faults: dict[tuple[str, int], Fault] = {}
 
     def fail(self, verb: str, number: int, *, after: bool = False, error: StoreError | None = None) -> None:
@@ -96,6 +98,13 @@ class FaultyStore:
         self._check_alive()
         self.calls[verb] += 1
         place = (verb, self.calls[verb])
+        self.under_way += 1
+        try:
+            return await self._do_or_fail(place, work)
+        finally:
+            self.under_way -= 1
+
+    async def _do_or_fail(self, place: tuple[str, int], work: Callable[[], Awaitable[T]]) -> T:
         fault = self._faults.pop(place, None)
         if fault is None:
             result = await work()
@@ -107,7 +116,7 @@ class FaultyStore:
         if fault.error is not None:
             raise fault.error
         self.kill()
-        raise ProcessDiedError(f"the process died at {verb} {place[1]}")
+        raise ProcessDiedError(f"the process died at {place[0]} {place[1]}")
 
     def _check_alive(self) -> None:
         if self.dead:

@@ -1,0 +1,7 @@
+"""Testing workflows: environments in which time is skipped, mocks, replay, crashes.
+
+Nothing here needs a server, a network or a download."""
+
+from tenuto.testing.environment import WorkflowEnvironment
+
+__all__ = ["WorkflowEnvironment"]

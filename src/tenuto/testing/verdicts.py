@@ -1,0 +1,117 @@
+"""What must fail a test: an assertion that failed in a workflow or an activity, and workflow code that is stuck.
+
+Elsewhere such code would be tried again, for ever if need be. In a test nobody is going to put it right, so whoever
+waits for a result gets the exception that the code raised, as it was, with its traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from tenuto import failures
+from tenuto.exceptions import ApplicationError
+from tenuto.model.failures import ApplicationFailure, Failure
+
+T = TypeVar("T")
+
+
+class Witness:
+    """Remembers the exceptions that failures were recently made of."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[Failure, BaseException]] = deque(maxlen=50)
+
+    def __call__(self, error: BaseException, failure: Failure) -> None:
+        self._seen.append((failure, error))
+
+    def error_of(self, failure: Failure) -> BaseException:
+        """The exception itself; one that tells the same if it can't be had, as from another process."""
+        for seen, error in reversed(self._seen):
+            if seen is failure:
+                return error
+        text = f"{failure.brief()}\n{failure.stack_trace}".rstrip()
+        return AssertionError(text) if is_assertion(failure) else ApplicationError(text)
+
+
+def is_assertion(failure: Failure) -> bool:
+    """Was it an `assert` that failed?"""
+    return isinstance(failure.info, ApplicationFailure) and failure.info.type == "AssertionError"
+
+
+class Verdicts:
+    """The exceptions that fail what is waited for. `watch` and `forget` begin and end its interest in exceptions."""
+
+    def __init__(self) -> None:
+        self._witness = Witness()
+        #: Of runs whose code is stuck, by run id.
+        self._stuck: dict[str, BaseException] = {}
+        self._assertion: BaseException | None = None
+        self._told = False
+        self._news = asyncio.Event()
+        self._waiting = 0
+        #: The engine's own end, which ends the block of every worker.
+        self.engine_failed: asyncio.Future[None] | None = None
+
+    def watch(self) -> None:
+        failures.witnesses.append(self._witness)
+
+    def forget(self) -> None:
+        failures.witnesses.remove(self._witness)
+
+    @property
+    def unheard(self) -> BaseException | None:
+        """A failed assertion that nobody has been told of."""
+        return None if self._told else self._assertion
+
+    def stuck(self, run_id: str, workflow: str, failure: Failure) -> None:
+        """The code of a run could not decide."""
+        error = self._witness.error_of(failure)
+        if is_assertion(failure):
+            self.failed_assertion(failure, workflow)
+        elif run_id not in self._stuck:
+            error.add_note(f"The code of {workflow} failed, which holds it until its code is put right.")
+            self._stuck[run_id] = error
+            self._news.set()
+
+    def mended(self, run_id: str) -> None:
+        """The code of a run has decided."""
+        self._stuck.pop(run_id, None)
+
+    def failed_assertion(self, failure: Failure, where: str) -> None:
+        """An `assert` failed; the first one counts."""
+        if self._assertion is not None:
+            return
+        self._assertion = self._witness.error_of(failure)
+        self._assertion.add_note(f"An assertion failed in {where}.")
+        self._news.set()
+        failed = self.engine_failed
+        if not self._waiting and failed is not None and not failed.done():
+            # Nobody waits for a result: let nobody wait for anything else in vain either.
+            self._told = True
+            failed.set_exception(self._assertion)
+            failed.exception()
+
+    async def heeded(self, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of `work`. Raises the exception that fails the test, should there be one before."""
+        task = asyncio.ensure_future(work)
+        self._waiting += 1
+        try:
+            while not task.done() and self._verdict is None:
+                self._news.clear()
+                news = asyncio.ensure_future(self._news.wait())
+                await asyncio.wait({task, news}, return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+            if self._verdict is not None:
+                self._told = True
+                raise self._verdict
+            return task.result()
+        finally:
+            self._waiting -= 1
+            task.cancel()
+
+    @property
+    def _verdict(self) -> BaseException | None:
+        return self._assertion or next(iter(self._stuck.values()), None)
