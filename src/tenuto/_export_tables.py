@@ -281,6 +281,8 @@ ATTRIBUTES: dict[type[ev.Event], tuple[Part, ...]] = {
         origin("external"),
         text("request_id"),
     ),
+    ev.WorkflowExecutionPaused: (IDENTITY, text("reason"), text("request_id")),
+    ev.WorkflowExecutionUnpaused: (IDENTITY, text("reason"), text("request_id")),
     ev.WorkflowExecutionTerminated: (text("reason"), payloads("details"), IDENTITY),
     ev.WorkflowExecutionContinuedAsNew: (
         DECIDED,

@@ -14,7 +14,7 @@ A query is one or more conditions joined by AND, in the notation of Temporal's l
 | ParentWorkflowId | =                                | text                                                  |
 | StartTime        | =, >, >=, <, <=, BETWEEN x AND y | ISO 8601, to nanoseconds; UTC unless it has an offset |
 | CloseTime        | like StartTime                   | like StartTime; runs that are still open never match  |
-| Stuck            | =                                | true, false: is the run held up by a problem?         |
+| Stuck            | =                                | true, false: is it held up by a problem, or paused?   |
 
 Values stand in single or double quotes (true and false need none); a quote within them is written twice: 'it''s'.
 Keywords may be in upper or lower case, attributes are written as above. BETWEEN includes both its ends. An attribute

@@ -19,7 +19,13 @@ from tenuto.client import Client, WorkflowFailureError, WorkflowHandle, Workflow
 from tenuto.common import RetryPolicy
 from tenuto.exceptions import ActivityError, ApplicationError, ChildWorkflowError
 from tenuto.model.errors import RPCError, RPCStatusCode, StoreError
-from tenuto.model.events import AnyEvent, WorkflowExecutionSignaled
+from tenuto.model.events import (
+    AnyEvent,
+    WorkflowExecutionPaused,
+    WorkflowExecutionSignaled,
+    WorkflowExecutionUnpaused,
+    WorkflowTaskStarted,
+)
 from tests.support.world import Ledger, World, insist
 
 Script = Callable[[World, Client], Awaitable[Any]]
@@ -615,6 +621,33 @@ def with_steps(*workflows: type[Any]) -> Callable[[Ledger], tuple[Sequence[type[
     return lambda ledger: (workflows, [steps(ledger)])
 
 
+# -- pauses ------------------------------------------------------------------------------------------------------------
+
+
+async def pauses_script(world: World, client: Client) -> Any:
+    """Paused and unpaused again and again, with signals in between; whatever gets lost is asked for once more."""
+    handle = await start(client, Collector.run)
+    for value in range(4):
+        if f"goes on {value}" not in world.acknowledged:
+            await insist(lambda: handle.pause("for a while"))
+            await signal(world, handle, "add", value)
+            await insist(lambda: handle.unpause())
+            world.acknowledged[f"goes on {value}"] = True
+    await close(world, handle, "close")
+    return await handle.result()
+
+
+def pauses_check(world: World, result: Any, runs: dict[str, list[AnyEvent]]) -> None:
+    assert result == [0, 1, 2, 3]
+    done_once(world, *(f"value {value}" for value in range(4)))
+    paused = False
+    for event in next(iter(runs.values())):
+        if isinstance(event, WorkflowExecutionPaused | WorkflowExecutionUnpaused):
+            assert paused is isinstance(event, WorkflowExecutionUnpaused)
+            paused = not paused
+        assert not (paused and isinstance(event, WorkflowTaskStarted))
+
+
 SCENARIOS = [
     Scenario("sequential", with_steps(Sequential), sequential_script, sequential_check),
     Scenario("timers", with_steps(Timers), timers_script, timers_check),
@@ -628,6 +661,7 @@ SCENARIOS = [
     Scenario("at-most-once", with_steps(AtMostOnce), at_most_once_script, at_most_once_check),
     Scenario("cancel", with_steps(Cancellable), cancel_script, cancel_check),
     Scenario("crowd", with_steps(Collector), crowd_script, crowd_check),
+    Scenario("pauses", with_steps(Collector), pauses_script, pauses_check),
     Scenario("workflow-retry", with_steps(Retried), retried_script, retried_check),
 ]
 

@@ -115,6 +115,7 @@ def as_object(row: ExecutionRow) -> dict[str, Any]:
         "close_time": instant(row.close_time),
         "parent_workflow_id": row.parent_workflow_id,
         "problem": row.problem,
+        "paused": row.paused,
     }
 
 
@@ -132,7 +133,9 @@ def _print_table(rows: list[ExecutionRow], *, more: bool) -> None:
     for row in rows:
         began = datetime.fromtimestamp(row.start_time / 1e9).astimezone()
         took = "" if row.close_time is None else duration((row.close_time - row.start_time) / 1e9)
-        word, style = ("stuck", "red") if row.problem else (_words(row.status), _STYLES.get(row.status.name, ""))
+        word, style = _words(row.status), _STYLES.get(row.status.name, "")
+        if row.problem:
+            word, style = ("paused", "yellow") if row.paused else ("stuck", "red")
         line = Text.assemble(
             (f"{row.workflow_id:<{id_width}}", "bold"),
             f"  {row.workflow_type:<{type_width}}  ",
@@ -140,7 +143,7 @@ def _print_table(rows: list[ExecutionRow], *, more: bool) -> None:
             (f"  {began:%Y-%m-%d %H:%M:%S}  {took:>9}", "dim"),
         )
         if row.problem:
-            line.append(f"  {' '.join(row.problem.split())[:200]}", "red")
+            line.append(f"  {' '.join(row.problem.split())[:200]}", style)
         line.rstrip()
         console.print(line, soft_wrap=True)
     if not rows:

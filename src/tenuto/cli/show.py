@@ -68,6 +68,7 @@ def as_object(description: WorkflowExecutionDescription, timeline: Timeline) -> 
         "next_run_id": timeline.next_run_id,
         "history_length": description.history_length,
         "problem": description.problem,
+        "paused_time": moment(description.paused_time),
         "workflow_task_attempt": description.workflow_task_attempt,
         "result": plain(result[0]) if result else None,
         "failure": _failure(timeline.failure),

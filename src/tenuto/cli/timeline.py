@@ -29,6 +29,7 @@ class Kind(StrEnum):
     SIGNAL_SENT = "signal sent"
     CANCEL_SENT = "cancel sent"
     CANCEL_REQUEST = "cancel request"
+    PAUSE = "pause"
     PROBLEM = "problem"
     """The code could not make its decision: open while the run is stuck."""
 
@@ -174,6 +175,7 @@ class _Builder:
         )
         self._by_event: dict[int, Span] = {}
         self._problem: Span | None = None
+        self.pause: Span | None = None
 
     def open(self, event: ev.Event, kind: Kind, name: str, id: str, state: State = State.WAITING) -> Span:
         span = Span(event.event_id, kind, name, id, state, event.time)
@@ -378,6 +380,19 @@ def _cancel_requested(builder: _Builder, event: ev.WorkflowExecutionCancelReques
     builder.moment(event, Kind.CANCEL_REQUEST, event.cause or "cancel")
 
 
+def _paused(builder: _Builder, event: ev.WorkflowExecutionPaused) -> None:
+    builder.pause = builder.open(event, Kind.PAUSE, event.reason or "paused", "")
+
+
+def _unpaused(builder: _Builder, event: ev.WorkflowExecutionUnpaused) -> None:
+    if builder.pause is None:
+        return
+    builder.close(event, builder.pause.event_id, State.COMPLETED)
+    for span in builder.timeline.open_spans():
+        if span.until is not None:
+            span.until += event.time - builder.pause.began
+
+
 def _update_accepted(builder: _Builder, event: ev.WorkflowExecutionUpdateAccepted) -> None:
     builder.open(event, Kind.UPDATE, event.update_name, event.update_id, State.RUNNING)
 
@@ -453,6 +468,8 @@ _HANDLERS: dict[type[ev.Event], Callable[[_Builder, Any], None]] = {
     ev.ChildWorkflowExecutionTerminated: _child_ended(State.TERMINATED),
     ev.WorkflowExecutionSignaled: _signaled,
     ev.WorkflowExecutionCancelRequested: _cancel_requested,
+    ev.WorkflowExecutionPaused: _paused,
+    ev.WorkflowExecutionUnpaused: _unpaused,
     ev.WorkflowExecutionUpdateAccepted: _update_accepted,
     ev.WorkflowExecutionUpdateCompleted: _update_completed,
     ev.SignalExternalWorkflowExecutionInitiated: _signal_sent,

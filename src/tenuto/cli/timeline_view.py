@@ -76,7 +76,9 @@ def header(timeline: Timeline, now: int) -> Text:
     seconds = (now if timeline.ended is None else timeline.ended) - timeline.began
     began = datetime.fromtimestamp(timeline.began / 1e9).astimezone()
     stuck = any(span.kind is Kind.PROBLEM and span.is_open for span in timeline.spans)
+    paused = any(span.kind is Kind.PAUSE and span.is_open for span in timeline.spans)
     outcome, style = ("STUCK", "red") if stuck else (timeline.outcome, style)
+    outcome, style = ("PAUSED", "yellow") if paused else (outcome, style)
     version = timeline.graph_version
     place = f"queue {timeline.task_queue}, run {timeline.run_id}" if version is None else f"graph, version {version}"
     return Text.assemble(

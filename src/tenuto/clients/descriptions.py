@@ -20,7 +20,7 @@ from tenuto.store.protocol import ExecutionRow, StoredExecution
 
 @dataclass(frozen=True)
 class WorkflowExecution:
-    """One run, as listings show it. `problem` says why it is stuck, if it is."""
+    """One run, as listings show it. `problem` says why it does not go on, if it is stuck or `paused`."""
 
     id: str
     run_id: str
@@ -34,6 +34,7 @@ class WorkflowExecution:
     parent_run_id: str | None
     first_run_id: str
     problem: str | None
+    paused: bool
     _memo: Memo = field(repr=False)
     _converter: DataConverter = field(repr=False)
 
@@ -69,13 +70,14 @@ class PendingActivity:
 @dataclass(frozen=True)
 class WorkflowExecutionDescription(WorkflowExecution):
     """One run with what it waits for. `workflow_task_attempt` above 1 means that its code keeps failing with
-    `workflow_task_failure`."""
+    `workflow_task_failure`; `paused_time` is when the run was paused, None if it isn't."""
 
     pending_activities: Sequence[PendingActivity] = ()
     pending_timers: Sequence[tuple[str, datetime]] = ()
     pending_children: Sequence[str] = ()
     workflow_task_attempt: int = 1
     workflow_task_failure: str | None = None
+    paused_time: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def row_fields(row: ExecutionRow, converter: DataConverter) -> dict[str, Any]:
         "parent_run_id": row.parent_run_id,
         "first_run_id": row.first_run_id,
         "problem": row.problem,
+        "paused": row.paused,
         "_memo": decode_memo(row.memo),
         "_converter": converter,
     }
@@ -140,13 +143,11 @@ def describe(stored: StoredExecution, converter: DataConverter) -> WorkflowExecu
     return WorkflowExecutionDescription(
         **fields,
         pending_activities=activities,
-        pending_timers=[
-            (timer_id, utc(timer.time + int(timer.start_to_fire_timeout * 1e9)))
-            for timer_id, timer in state.timers.items()
-        ],
+        pending_timers=[(timer_id, utc(timer.fires)) for timer_id, timer in state.timers.items()],
         pending_children=[child.initiated.workflow_id for child in state.children.values()],
         workflow_task_attempt=state.task_attempt,
         workflow_task_failure=failure.brief() if failure else None,
+        paused_time=None if state.paused_time is None else utc(state.paused_time),
     )
 
 

@@ -244,6 +244,20 @@ class WorkflowHandle(Generic[T]):
         )
         await self._client.ask(self._target, body, rpc_timeout)
 
+    async def pause(self, note: str = "", *, rpc_timeout: Duration | None = None) -> None:
+        """Let the run stand still: none of its code runs and no attempt begins until `unpause`. Attempts that run may
+        end, signals are kept, updates are refused, queries are answered. Timers and back-offs come later by the time
+        spent paused; time limits of the run go on. `note` says why. Pausing twice is pausing once. Raises RPCError
+        (NOT_FOUND) if it has closed."""
+        body = msg.Pause(note, self._client.identity, self._client.gateway.new_id())
+        await self._client.ask(self._target, body, rpc_timeout)
+
+    async def unpause(self, note: str = "", *, rpc_timeout: Duration | None = None) -> None:
+        """Let a paused run go on; one that isn't paused does so anyway. Raises RPCError (NOT_FOUND) if it has
+        closed."""
+        body = msg.Unpause(note, self._client.identity, self._client.gateway.new_id())
+        await self._client.ask(self._target, body, rpc_timeout)
+
     def _chain(self) -> str | None:
         """With a handle from a start, a later chain of the same workflow id must not be hit."""
         return self._first_execution_run_id

@@ -209,6 +209,8 @@ _OPERATIONS: dict[type[Any], Operation] = {
     gm.GraphTerminate: terminate.terminate,
     msg.Terminate: terminate.terminate_code,
     msg.Cancel: terminate.cancel_code,
+    msg.Pause: pause.pause,
+    msg.Unpause: pause.resume,
     gm.GraphRetry: retry.retry,
     gm.GraphRestart: restart.restart,
     gm.GraphUpgrade: upgrade.upgrade,

@@ -82,8 +82,8 @@ def restore(rows: Iterable[TaskRow]) -> dict[int, Parked]:
 
 
 def park(engine: Engine, resident: Resident, key: int, queue: str, kind: TaskKind, data: bytes, attempt: int) -> None:
-    """Leave a task to whoever claims it, unless that has been done."""
-    if key in resident.parked:
+    """Leave a task to whoever claims it, unless that has been done or nothing of the run is to begin."""
+    if key in resident.parked or (key >= 0 and _is_paused(resident)):
         return
     row = resident.row
     task = TaskRow(row.partition, queue, row.workflow_id, row.run_id, key, kind, data)
@@ -121,10 +121,25 @@ def drop(engine: Engine, row: TaskRow) -> None:
 
 def tidy(engine: Engine, resident: Resident) -> None:
     """Take away the rows of what is over: the activity has closed or goes on with another attempt, nobody waits for
-    the query's answer, the run has ended."""
+    the query's answer, the run has ended. Of a paused run, also those that nobody has claimed."""
     for key, known in list(resident.parked.items()):
-        if not known.leaving and not wanted(engine, resident, key, known.attempt):
+        over = not wanted(engine, resident, key, known.attempt) or _stands_still(resident, known)
+        if over and not known.leaving:
             unpark(engine, resident, key)
+
+
+def _stands_still(resident: Resident, known: Parked) -> bool:
+    """Is it of a paused run, and may it be taken back? An attempt that must not run twice may just have been claimed by
+    somebody of whom we haven't heard, so it stays."""
+    key, execution = known.row.key, resident.execution
+    if key < 0 or known.row.claimed_by or execution is None or not execution.state.paused:
+        return False
+    activity = execution.state.activities.get(key)
+    return activity is None or activity.scheduled.retry.maximum_attempts != 1
+
+
+def _is_paused(resident: Resident) -> bool:
+    return resident.execution is not None and resident.execution.state.paused
 
 
 def wanted(engine: Engine, resident: Resident, key: int, attempt: int) -> bool:

@@ -15,7 +15,7 @@ from tenuto.engine.graph_starts import is_name_settled, start_by_name
 from tenuto.engine.origin import FROM_EXECUTION, Origin
 from tenuto.engine.refusals import no_worker
 from tenuto.engine.resident import Resident
-from tenuto.history import activities, closing, inbound
+from tenuto.history import activities, closing, inbound, pausing
 from tenuto.history.execution import Execution
 from tenuto.history.state import nanoseconds
 from tenuto.model import events as ev
@@ -25,7 +25,7 @@ from tenuto.model.graph_messages import GraphBody
 from tenuto.model.payloads import Payload, size_of
 from tenuto.model.policies import ExecutionStatus, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from tenuto.model.task_messages import AttemptAlive, AttemptEnded, DecisionMade, TaskReturned
-from tenuto.store.protocol import ExecutionRow, partition_of
+from tenuto.store.protocol import PAUSED, ExecutionRow, partition_of
 
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
@@ -257,6 +257,38 @@ def _terminate(engine: Engine, resident: Resident | None, message: msg.Message, 
     return msg.Done(resident.row.run_id)
 
 
+def _pause(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer:
+    body: msg.Pause = message.body  # type: ignore[assignment]
+    refusal = _find(resident, message)
+    if refusal is not None:
+        return refusal
+    assert resident is not None
+    execution, row = _open(resident), resident.row
+    pausing.pause(execution, body, engine.clock.now())
+    for scheduled_event_id, activity in execution.state.activities.items():
+        if activity.note.started_time is not None:
+            # Who looks at a paused run wants to know whether something of it still runs.
+            engine.dispatch.settle(resident, scheduled_event_id)
+    row.problem = f"{PAUSED}: {body.reason}" if body.reason else PAUSED
+    resident.row_changed = True
+    engine.touch(resident)
+    return msg.Done(row.run_id)
+
+
+def _unpause(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer:
+    body: msg.Unpause = message.body  # type: ignore[assignment]
+    refusal = _find(resident, message)
+    if refusal is not None:
+        return refusal
+    assert resident is not None
+    if _open(resident).state.paused:
+        pausing.unpause(_open(resident), body, engine.clock.now())
+        resident.row.problem = None
+        resident.row_changed = True
+        engine.touch(resident)
+    return msg.Done(resident.row.run_id)
+
+
 def _update(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
     body: msg.Update = message.body  # type: ignore[assignment]
     if resident is not None and resident.closed:
@@ -435,6 +467,8 @@ _HANDLERS: dict[type[Any], Handler] = {
     msg.Signal: _signal,
     msg.Cancel: _cancel,
     msg.Terminate: _terminate,
+    msg.Pause: _pause,
+    msg.Unpause: _unpause,
     msg.Update: _update,
     msg.PollUpdate: _poll_update,
     msg.Query: _query,

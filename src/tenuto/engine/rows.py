@@ -40,12 +40,18 @@ def plan_wake(engine: Engine, resident: Resident, execution: Execution) -> None:
 def wake_time(engine: Engine, resident: Resident, execution: Execution) -> int | None:
     """When a restarted engine would have to look at this execution; 0 is at once, None never."""
     state = execution.state
-    if execution.task_failure is not None:
+    if execution.task_failure is not None and not state.paused:
         return 0
-    if (state.task_pending or execution.updates_admitted) and engine.turns.serves(resident.row.task_queue):
+    if (
+        (state.task_pending or execution.updates_admitted)
+        and not state.paused
+        and engine.turns.serves(resident.row.task_queue)
+    ):
         return 0
     for key, pending in state.activities.items():
         ready = pending.note.next_attempt_time is None
+        if state.paused and pending.note.started_time is None:
+            continue
         waiting = resident.parked.get(key)
         if ready and (waiting is None or waiting.leaving or engine.dispatch.serves(pending.scheduled.task_queue)):
             return 0  # also if it is yet to be left to others: the store will not have its row with this commit

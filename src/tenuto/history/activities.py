@@ -31,9 +31,9 @@ def start_attempt(execution: Execution, scheduled_event_id: int, now: int) -> Ac
 
 
 def may_start(execution: Execution, scheduled_event_id: int, now: int) -> bool:
-    """Is the activity pending, with an attempt that is due and has not started?"""
+    """Is the activity pending, with an attempt that is due and has not started, and its run not paused?"""
     activity = execution.state.activities.get(scheduled_event_id)
-    if activity is None or activity.note.started_time is not None:
+    if activity is None or activity.note.started_time is not None or execution.state.paused:
         return False
     return activity.note.next_attempt_time is None or activity.note.next_attempt_time <= now
 
@@ -141,7 +141,7 @@ def check_deadline(execution: Execution, scheduled_event_id: int, now: int) -> N
     if at > now:
         execution.effects.append(Deadline(at, DeadlineKind.ACTIVITY, scheduled_event_id))
         return
-    expired = _expired(activity, now)
+    expired = next(limit for when, limit in execution.activity_moments(activity) if when <= now)
     if expired is None:
         execution.effects.append(ActivityReady(scheduled_event_id))
     elif execution.task_started is not None:
@@ -161,7 +161,7 @@ def request_cancel(execution: Execution, scheduled_event_id: int, now: int) -> N
 
 
 def retry_delay(activity: PendingActivity, failure: Failure, now: int, delay: float | None) -> float | RetryState:
-    """Seconds until the next attempt, or why there is none."""
+    """Seconds from `now` until the next attempt, or why there is none."""
     retry = activity.scheduled.retry
     info = failure.info
     if isinstance(info, ApplicationFailure):
@@ -183,7 +183,7 @@ def retry_delay(activity: PendingActivity, failure: Failure, now: int, delay: fl
     if delay is None:
         delay = retry.delay_after(activity.note.attempt)
     limit = activity.scheduled.schedule_to_close_timeout
-    if limit is not None and now + nanoseconds(delay) >= activity.scheduled.time + limit * SECOND:
+    if limit is not None and now + nanoseconds(delay) >= activity.scheduled.time + activity.held + limit * SECOND:
         return RetryState.TIMEOUT
     return delay
 
@@ -224,7 +224,9 @@ def _fail(
     delay: float | None = None,
 ) -> None:
     """Try again, or close the activity with `failure`."""
-    decision = retry_delay(activity, failure, now, delay)
+    # To what waits, the time of a paused run stands still: unpausing moves it on.
+    paused_time = execution.state.paused_time
+    decision = retry_delay(activity, failure, now if paused_time is None else paused_time, delay)
     if not isinstance(decision, RetryState):
         _retry(execution, activity, failure, now, decision)
         return
@@ -246,31 +248,14 @@ def _retry(execution: Execution, activity: PendingActivity, failure: Failure, no
     note.attempt += 1
     note.last_failure = failure
     note.started_time = None
-    note.next_attempt_time = now + nanoseconds(delay)
+    paused_time = execution.state.paused_time
+    note.next_attempt_time = (now if paused_time is None else paused_time) + nanoseconds(delay)
     execution.changed_notes.add(key)
     if delay <= 0:
         execution.effects.append(ActivityReady(key))
     at = execution.activity_deadline(key)
     if at is not None and at > now:
         execution.effects.append(Deadline(at, DeadlineKind.ACTIVITY, key))
-
-
-def _expired(activity: PendingActivity, now: int) -> TimeoutType | None:
-    """Which time limit has run out; None if it is only time for the next attempt."""
-    scheduled, note = activity.scheduled, activity.note
-
-    def passed(since: int, limit: float | None) -> bool:
-        return limit is not None and now >= since + nanoseconds(limit)
-
-    if passed(scheduled.time, scheduled.schedule_to_close_timeout):
-        return TimeoutType.SCHEDULE_TO_CLOSE
-    if note.started_time is None:
-        if note.next_attempt_time is not None:
-            return None
-        return TimeoutType.SCHEDULE_TO_START
-    if passed(note.started_time, scheduled.start_to_close_timeout):
-        return TimeoutType.START_TO_CLOSE
-    return TimeoutType.HEARTBEAT
 
 
 _LIMITS = {

@@ -218,8 +218,8 @@ def _start_timer(execution: Execution, command: cmd.StartTimer, task: int, now: 
 
 
 def _cancel_timer(execution: Execution, command: cmd.CancelTimer, task: int, now: int) -> None:
-    timer = execution.state.timers[command.timer_id]
-    execution.append(ev.TimerCanceled(execution.next_event_id, now, command.timer_id, timer.event_id, task))
+    started = execution.state.timers[command.timer_id].started
+    execution.append(ev.TimerCanceled(execution.next_event_id, now, command.timer_id, started.event_id, task))
 
 
 def _start_child(execution: Execution, command: cmd.StartChildWorkflow, task: int, now: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tenuto.history import activities, closing, inbound
 from tenuto.history.effects import Deadline, DeadlineKind
 from tenuto.history.execution import Execution
-from tenuto.history.state import nanoseconds
 from tenuto.model import events as ev
 
 
@@ -29,10 +28,10 @@ def reach(execution: Execution, deadline: Deadline, now: int) -> None:
 def fire_timer(execution: Execution, timer_id: str, now: int) -> None:
     """Fire the timer if it is running and its time has come."""
     timer = execution.state.timers.get(timer_id)
-    if timer is None or now < timer.time + nanoseconds(timer.start_to_fire_timeout):
+    if timer is None or now < timer.fires or execution.state.paused:
         return
     if execution.task_started is not None:
         execution.buffered.append(lambda then: fire_timer(execution, timer_id, then))
         return
-    execution.append(ev.TimerFired(execution.next_event_id, now, timer_id, timer.event_id))
+    execution.append(ev.TimerFired(execution.next_event_id, now, timer_id, timer.started.event_id))
     execution.schedule_task(now)

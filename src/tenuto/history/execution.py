@@ -7,10 +7,12 @@ rules themselves are functions in the neighbouring files, one file a subject:
     commands.py     a workflow task's commands become events
     inbound.py      signals, cancels, updates and answers of other executions
     closing.py      how a run ends, and what begins after it
+    pausing.py      a run stands still, and goes on
 
 Two rules hold everywhere. An outside event that the code must see schedules a workflow task unless one is pending. What
 arrives while a workflow task is out (`task_started`) waits in `buffered` and is written after that task has closed, so
-that code never sees its history shift under it.
+that code never sees its history shift under it. Of a run that is paused no task and no attempt begins; what runs may
+end, and is written.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from tenuto.history.effects import Deadline, DeadlineKind, Effect
-from tenuto.history.state import ExecutionState, nanoseconds
+from tenuto.history.state import ExecutionState, PendingActivity, nanoseconds
 from tenuto.model import events as ev
 from tenuto.model.failures import Failure
 from tenuto.model.limits import Limits
 from tenuto.model.messages import Update
+from tenuto.model.policies import TimeoutType
 from tenuto.model.tasks import TASK_TIMED_OUT, AttemptNote
 
 #: A workflow task that keeps failing is tried again after 1 s, 2 s, 4 s ... up to this many seconds.
@@ -118,13 +121,13 @@ class Execution:
 
     def wants_task(self, now: int) -> bool:
         """Is there something for the workflow's code to decide about, now?"""
-        if self.state.closed or self.task_started is not None or now < self.task_retry_time:
+        if self.state.closed or self.state.paused or self.task_started is not None or now < self.task_retry_time:
             return False
         return self.state.task_pending or bool(self.updates_admitted)
 
     def schedule_task(self, now: int) -> None:
-        """Let the code see what has happened, unless it is going to anyway."""
-        if self.state.task_pending or self.state.closed or self.task_started is not None:
+        """Let the code see what has happened, unless it is going to anyway. A run that is paused sees it later."""
+        if self.state.task_pending or self.state.closed or self.state.paused or self.task_started is not None:
             return
         started = self.state.started
         self.append(ev.WorkflowTaskScheduled(self.next_event_id, now, started.task_queue, started.task_timeout))
@@ -225,9 +228,6 @@ class Execution:
         state = self.state
         if state.closed:
             return
-        for timer in state.timers.values():
-            fires = timer.time + nanoseconds(timer.start_to_fire_timeout)
-            yield Deadline(fires, DeadlineKind.TIMER, timer.timer_id)
         for scheduled_event_id in state.activities:
             at = self.activity_deadline(scheduled_event_id)
             if at is not None:
@@ -235,21 +235,29 @@ class Execution:
         run_end = self.run_deadline()
         if run_end is not None:
             yield Deadline(run_end, DeadlineKind.RUN)
+        if state.paused:
+            return
+        for timer_id, timer in state.timers.items():
+            yield Deadline(timer.fires, DeadlineKind.TIMER, timer_id)
         if self.awaits_first_task:
-            first_task = state.started.time + nanoseconds(state.started.first_workflow_task_backoff)
-            yield Deadline(first_task, DeadlineKind.WORKFLOW_TASK)
+            yield Deadline(self.first_task_time, DeadlineKind.WORKFLOW_TASK)
         elif state.task_pending and self.task_retry_time:
             yield Deadline(self.task_retry_time, DeadlineKind.WORKFLOW_TASK)
 
     @property
     def awaits_first_task(self) -> bool:
         """Is it the start delay, or the back-off of a retried run, that keeps the code from beginning?"""
-        state = self.state
-        # With a signal in the start the run has two events; whatever arrives later schedules a task.
-        return state.started.first_workflow_task_backoff > 0 and state.last_event_id < 3 and not state.task_pending
+        return self.state.started.first_workflow_task_backoff > 0 and not self.state.has_had_task
+
+    @property
+    def first_task_time(self) -> int:
+        """When the start delay, or the back-off of a retried run, is over."""
+        started = self.state.started
+        return started.time + nanoseconds(started.first_workflow_task_backoff) + self.state.held
 
     def run_deadline(self) -> int | None:
-        """When the run times out, if it does: the earlier of its own limit and that of the whole chain."""
+        """When the run times out, if it does: the earlier of its own limit and that of the whole chain. Both go on
+        while it is paused."""
         started = self.state.started
         ends = started.execution_expiration_time
         if started.run_timeout is not None:
@@ -260,19 +268,25 @@ class Execution:
 
     def activity_deadline(self, scheduled_event_id: int) -> int | None:
         """The next moment at which this activity times out or is tried again."""
-        activity = self.state.activities[scheduled_event_id]
-        scheduled, note = activity.scheduled, activity.note
-        ends: list[int] = []
-        if scheduled.schedule_to_close_timeout is not None:
-            ends.append(scheduled.time + nanoseconds(scheduled.schedule_to_close_timeout))
+        moments = self.activity_moments(self.state.activities[scheduled_event_id])
+        return min((at for at, _ in moments), default=None)
+
+    def activity_moments(self, activity: PendingActivity) -> Iterator[tuple[int, TimeoutType | None]]:
+        """When limits of this activity run out, that on the whole of it first, and (None) when it is tried again. While
+        the run is paused, only an attempt that runs is limited."""
+        scheduled, note, paused = activity.scheduled, activity.note, self.state.paused
+        waits_since = scheduled.time + activity.held
+        if scheduled.schedule_to_close_timeout is not None and not paused:
+            yield waits_since + nanoseconds(scheduled.schedule_to_close_timeout), TimeoutType.SCHEDULE_TO_CLOSE
         if note.started_time is not None:
             if scheduled.start_to_close_timeout is not None:
-                ends.append(note.started_time + nanoseconds(scheduled.start_to_close_timeout))
+                yield note.started_time + nanoseconds(scheduled.start_to_close_timeout), TimeoutType.START_TO_CLOSE
             if scheduled.heartbeat_timeout is not None:
                 beat = note.heartbeat_time or note.started_time
-                ends.append(beat + nanoseconds(scheduled.heartbeat_timeout))
+                yield beat + nanoseconds(scheduled.heartbeat_timeout), TimeoutType.HEARTBEAT
+        elif paused:
+            return
         elif note.next_attempt_time is not None:
-            ends.append(note.next_attempt_time)
+            yield note.next_attempt_time, None
         elif scheduled.schedule_to_start_timeout is not None:
-            ends.append(scheduled.time + nanoseconds(scheduled.schedule_to_start_timeout))
-        return min(ends) if ends else None
+            yield waits_since + nanoseconds(scheduled.schedule_to_start_timeout), TimeoutType.SCHEDULE_TO_START

@@ -23,7 +23,7 @@ def begin(execution: Execution, started: ev.WorkflowExecutionStarted, signal: ms
 
 def first_task_due(execution: Execution, now: int) -> None:
     """The start delay or the back-off of a retried run is over."""
-    if execution.awaits_first_task:
+    if execution.awaits_first_task and now >= execution.first_task_time:
         execution.schedule_task(now)
 
 
@@ -63,6 +63,13 @@ def admit_update(execution: Execution, body: msg.Update) -> msg.Answer | None:
         return msg.Accepted(execution.run_id)
     if body.update_id in execution.updates_admitted:
         return None
+    if state.paused:
+        return msg.Refused(
+            RPCStatusCode.FAILED_PRECONDITION,
+            f"workflow {execution.workflow_id!r} is paused and takes no updates; unpause it first",
+            execution.run_id,
+            "paused",
+        )
     in_flight = sum(1 for update in state.updates.values() if update.completed is None)
     if in_flight + len(execution.updates_admitted) >= limits.updates_in_flight:
         return msg.Refused(

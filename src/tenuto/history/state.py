@@ -21,14 +21,26 @@ def nanoseconds(seconds: float) -> int:
 
 
 class PendingActivity:
-    """An activity that has been scheduled and has not closed. `note` holds its attempts."""
+    """An activity that has been scheduled and has not closed. `note` holds its attempts, `held` the nanoseconds for
+    which its run has been paused since."""
 
-    __slots__ = ("cancel_requested_event_id", "note", "scheduled")
+    __slots__ = ("cancel_requested_event_id", "held", "note", "scheduled")
 
     def __init__(self, scheduled: ev.ActivityTaskScheduled) -> None:
         self.scheduled = scheduled
         self.note = AttemptNote()
         self.cancel_requested_event_id = 0
+        self.held = 0
+
+
+class PendingTimer:
+    """A timer that runs. `fires` is when: as it was started, and later by every pause of its run since."""
+
+    __slots__ = ("fires", "started")
+
+    def __init__(self, started: ev.TimerStarted) -> None:
+        self.started = started
+        self.fires = started.time + nanoseconds(started.start_to_fire_timeout)
 
 
 class PendingChild:
@@ -64,7 +76,10 @@ class ExecutionState:
         "closing_event",
         "external_cancels",
         "external_signals",
+        "has_had_task",
+        "held",
         "last_event_id",
+        "paused_time",
         "signal_request_ids",
         "signals_received",
         "started",
@@ -88,9 +103,14 @@ class ExecutionState:
         #: The event that scheduled it, 0 when none is written.
         self.task_scheduled_event_id = 0
         self.task_attempt = 1
+        self.has_had_task = False
+        #: When the run was paused; None unless it is now.
+        self.paused_time: int | None = None
+        #: Nanoseconds for which it was paused before.
+        self.held = 0
         self.activities: dict[int, PendingActivity] = {}
         self.activity_ids: set[str] = set()
-        self.timers: dict[str, ev.TimerStarted] = {}
+        self.timers: dict[str, PendingTimer] = {}
         self.children: dict[int, PendingChild] = {}
         self.external_signals: dict[int, ev.SignalExternalWorkflowExecutionInitiated] = {}
         self.external_cancels: dict[int, ev.RequestCancelExternalWorkflowExecutionInitiated] = {}
@@ -110,6 +130,10 @@ class ExecutionState:
     def closed(self) -> bool:
         return self.closing_event is not None
 
+    @property
+    def paused(self) -> bool:
+        return self.paused_time is not None
+
 
 def _started(state: ExecutionState, event: ev.WorkflowExecutionStarted) -> None:
     state.started = event
@@ -117,6 +141,7 @@ def _started(state: ExecutionState, event: ev.WorkflowExecutionStarted) -> None:
 
 def _task_scheduled(state: ExecutionState, event: ev.WorkflowTaskScheduled) -> None:
     state.task_pending = True
+    state.has_had_task = True
     state.task_scheduled_event_id = event.event_id
 
 
@@ -150,7 +175,7 @@ def _activity_closed(
 
 
 def _timer_started(state: ExecutionState, event: ev.TimerStarted) -> None:
-    state.timers[event.timer_id] = event
+    state.timers[event.timer_id] = PendingTimer(event)
 
 
 def _timer_closed(state: ExecutionState, event: ev.TimerFired | ev.TimerCanceled) -> None:
@@ -219,6 +244,21 @@ def _update_completed(state: ExecutionState, event: ev.WorkflowExecutionUpdateCo
     state.updates[event.update_id].completed = event
 
 
+def _paused(state: ExecutionState, event: ev.WorkflowExecutionPaused) -> None:
+    state.paused_time = event.time
+
+
+def _unpaused(state: ExecutionState, event: ev.WorkflowExecutionUnpaused) -> None:
+    assert state.paused_time is not None
+    held = event.time - state.paused_time
+    state.paused_time = None
+    state.held += held
+    for timer in state.timers.values():
+        timer.fires += held
+    for activity in state.activities.values():
+        activity.held += held
+
+
 _STATUS_OF: dict[type[ev.Event], ExecutionStatus] = {
     ev.WorkflowExecutionCompleted: ExecutionStatus.COMPLETED,
     ev.WorkflowExecutionFailed: ExecutionStatus.FAILED,
@@ -233,6 +273,7 @@ def _closed(state: ExecutionState, event: ev.AnyEvent) -> None:
     state.status = _STATUS_OF[type(event)]
     state.closing_event = event
     state.close_time = event.time
+    state.paused_time = None
     state.task_pending = False
 
 
@@ -270,5 +311,7 @@ _STEPS: dict[type[ev.Event], Callable[[ExecutionState, Any], None]] = {
     ev.WorkflowExecutionSignaled: _signaled,
     ev.WorkflowExecutionUpdateAccepted: _update_accepted,
     ev.WorkflowExecutionUpdateCompleted: _update_completed,
+    ev.WorkflowExecutionPaused: _paused,
+    ev.WorkflowExecutionUnpaused: _unpaused,
     **dict.fromkeys(_STATUS_OF, _closed),
 }

@@ -362,6 +362,22 @@ class WorkflowExecutionUpdateCompleted(Event, tag=43):
     failure: Failure | None = None
 
 
+class WorkflowExecutionPaused(Event, tag=58):
+    """From here on no code and no attempt of the run begins, and what it waits for stands still."""
+
+    reason: str = ""
+    identity: str = ""
+    request_id: str = ""
+
+
+class WorkflowExecutionUnpaused(Event, tag=59):
+    """The run goes on; timers and back-offs come later by the time since it was paused."""
+
+    reason: str = ""
+    identity: str = ""
+    request_id: str = ""
+
+
 AnyEvent = (
     WorkflowExecutionStarted
     | WorkflowExecutionCompleted
@@ -403,6 +419,8 @@ AnyEvent = (
     | ExternalWorkflowExecutionSignaled
     | WorkflowExecutionUpdateAccepted
     | WorkflowExecutionUpdateCompleted
+    | WorkflowExecutionPaused
+    | WorkflowExecutionUnpaused
 )
 
 CLOSING_EVENTS = (

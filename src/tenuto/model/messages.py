@@ -72,6 +72,20 @@ class Terminate(Struct, array_like=True, gc=False, tag_field="kind", tag="termin
     child_of: ParentRef | None = None
 
 
+class Pause(Struct, array_like=True, gc=False, tag_field="kind", tag="pause"):
+    """Let nothing of the run begin until `Unpause`."""
+
+    reason: str = ""
+    identity: str = ""
+    request_id: str = ""
+
+
+class Unpause(Struct, array_like=True, gc=False, tag_field="kind", tag="unpause"):
+    reason: str = ""
+    identity: str = ""
+    request_id: str = ""
+
+
 class Update(Struct, array_like=True, gc=False, tag_field="kind", tag="update"):
     """`update_id` is the idempotency key. Answered once the update was accepted (or refused)."""
 
@@ -140,6 +154,8 @@ Body = (
     | Signal
     | Cancel
     | Terminate
+    | Pause
+    | Unpause
     | Update
     | PollUpdate
     | Query

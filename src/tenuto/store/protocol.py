@@ -28,6 +28,8 @@ from tenuto.model.search import SearchQuery
 from tenuto.model.tasks import AttemptNote
 
 PARTITIONS = 256
+#: How the problem of a paused run begins.
+PAUSED = "paused"
 
 R = TypeVar("R")
 
@@ -99,9 +101,14 @@ class ExecutionRow(Struct, kw_only=True, gc=False):
     """When an engine must look at it without being told: 0 while it is being worked on, None when only a message can
     move it. May be earlier than necessary, never later."""
     problem: str | None = None
-    """Why it is stuck, if it is."""
+    """Why it does not go on, if it is stuck or paused."""
     history_length: int = 0
     """Events; kept up to date only in runs that have closed."""
+
+    @property
+    def paused(self) -> bool:
+        """Has somebody paused it?"""
+        return self.problem is not None and self.problem.startswith(PAUSED)
 
 
 class ExecutionChange(Struct, gc=False):
