@@ -2,6 +2,7 @@
 
 Nothing here needs a server, a network or a download."""
 
+from tenuto.testing.activities import ActivityEnvironment
 from tenuto.testing.environment import WorkflowEnvironment
 
-__all__ = ["WorkflowEnvironment"]
+__all__ = ["ActivityEnvironment", "WorkflowEnvironment"]
