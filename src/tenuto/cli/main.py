@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tenuto import __version__
-from tenuto.cli import db, ending, history, listing, messages, run, server, show, start, worker
+from tenuto.cli import db, ending, history, listing, messages, replay, run, server, show, start, worker
 from tenuto.cli.faults import EXIT_CODES, Exit
 from tenuto.cli.interrupts import leave_threads_behind
 
@@ -48,7 +48,7 @@ def make_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for group in (run, worker, server, start, listing, show, history, messages, ending, db):
+    for group in (run, worker, server, start, listing, show, history, replay, messages, ending, db):
         group.register(app)
     return app
 

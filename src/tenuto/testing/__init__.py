@@ -4,5 +4,13 @@ Nothing here needs a server, a network or a download."""
 
 from tenuto.testing.activities import ActivityEnvironment
 from tenuto.testing.environment import WorkflowEnvironment
+from tenuto.testing.replayer import MissingCodeError, Replayer, WorkflowReplayResult, WorkflowReplayResults
 
-__all__ = ["ActivityEnvironment", "WorkflowEnvironment"]
+__all__ = [
+    "ActivityEnvironment",
+    "MissingCodeError",
+    "Replayer",
+    "WorkflowEnvironment",
+    "WorkflowReplayResult",
+    "WorkflowReplayResults",
+]
