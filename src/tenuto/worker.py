@@ -16,11 +16,16 @@ from typing import Any
 
 from tenuto.activities.definition import of
 from tenuto.activities.runner import ActivityRunner
+from tenuto.activities.step_runner import StepRunner
 from tenuto.client import Client
 from tenuto.durations import seconds_of
 from tenuto.engine.engine import Engine
 from tenuto.engine.gateway import PATIENCE
+from tenuto.model import messages as msg
+from tenuto.model.events import ExecutionRef
+from tenuto.model.tasks import ActivityTask
 from tenuto.replay.host import WorkflowCode
+from tenuto.replay.steps import WAKE_SIGNAL, step_queue
 from tenuto.store.protocol import Rank
 
 __all__ = ["Worker"]
@@ -31,9 +36,11 @@ logger = logging.getLogger("tenuto.worker")
 class Worker:
     """Serves one task queue with workflows and activities, in this process, until it is shut down.
 
+    - `workflows`: classes declared as such, and entrypoints of `tenuto.steps`; these find `env` as `self.env`.
     - `max_cached_workflows`: how many executions stay in memory while they wait; others are brought back from the
     store.
-    - `max_concurrent_activities`: attempts that run at a time; more wait for a free slot.
+    - `max_concurrent_activities`: attempts that run at a time, of activities and, by themselves, of steps; more wait
+      for a free slot.
     - `activity_executor`: where activities that are plain functions run: a thread pool (made if none is given) or a
       process pool.
     - `graceful_shutdown_timeout`: how long running activities may go on after a shutdown, before they are cancelled.
@@ -55,6 +62,7 @@ class Worker:
         graceful_shutdown_timeout: timedelta | float = 0.0,
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         identity: str | None = None,
+        env: Any = None,
     ) -> None:
         if not workflows and not activities:
             raise ValueError("a worker needs workflows or activities")
@@ -71,7 +79,12 @@ class Worker:
                 min(max_concurrent_activities, 64), thread_name_prefix=f"tenuto {task_queue}"
             )
         self._workflows = WorkflowCode(
-            workflows, client.data_converter, self.identity, tuple(workflow_failure_exception_types)
+            workflows,
+            client.data_converter,
+            self.identity,
+            tuple(workflow_failure_exception_types),
+            env,
+            lambda: client.step_hooks,
         )
         self._activities = ActivityRunner(
             activities,
@@ -80,6 +93,9 @@ class Worker:
             max_concurrent_activities,
             activity_executor or self._own_executor,
         )
+        self._steps: StepRunner | None = None
+        if self._workflows.has_steps:
+            self._steps = StepRunner(self._workflows, client.gateway.store, max_concurrent_activities, self._wake)
         self._has_workflows, self._has_activities = bool(workflows), bool(activities)
         self._engine: Engine | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -141,6 +157,8 @@ class Worker:
             self._activities if self._has_activities else None,
             self._cached,
         )
+        if self._steps is not None:
+            engine.serve(step_queue(self.task_queue), None, self._steps, 0)
         logger.info("worker %s serves task queue %s", self.identity, self.task_queue)
 
     async def _stop_with_engine(self) -> None:
@@ -158,17 +176,24 @@ class Worker:
             self._watch.cancel()
             self._watch = None
         engine.leave(self.task_queue)
+        if self._steps is not None:
+            engine.leave(step_queue(self.task_queue))
         await self._finish_activities(engine)
         await self._client.gateway.release()
         self._workflows.watchdog.stop()
         self._activities.close()
+        if self._steps is not None:
+            await self._steps.close()
         if self._own_executor is not None:
             self._own_executor.shutdown(wait=False, cancel_futures=True)
 
     async def _finish_activities(self, engine: Engine) -> None:
         """Wait for running attempts; after the grace they are cancelled, and an attempt that doesn't stop is left
         behind and counts as lost."""
-        runner = self._activities
+        runners = [runner for runner in (self._activities, self._steps) if runner is not None]
+        await asyncio.gather(*(self._finish(engine, runner) for runner in runners))
+
+    async def _finish(self, engine: Engine, runner: ActivityRunner | StepRunner) -> None:
         if runner.running and self._grace:
             await _wait(runner.drained, self._grace)
         if runner.running:
@@ -176,6 +201,12 @@ class Worker:
                 attempt.cancel("worker_shutdown")
             if not await _wait(runner.drained, 5.0):
                 logger.warning("%d activities did not stop and are left behind", runner.running)
+
+    async def _wake(self, task: ActivityTask) -> None:
+        """Let a run decide about what its code asks for now."""
+        run = ExecutionRef(task.workflow_id, task.run_id)
+        signal = msg.Signal(WAKE_SIGNAL, [], self.identity, f"{task.run_id} {task.scheduled_event_id} {task.attempt}")
+        await self._client.gateway.request(run, signal)
 
 
 async def _set(event: asyncio.Event) -> None:

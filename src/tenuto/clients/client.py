@@ -10,6 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
+from tenuto.activities.step_hooks import StepHooks
 from tenuto.clients.descriptions import WorkflowExecution, WorkflowExecutionCount, row_fields
 from tenuto.clients.handle import WorkflowHandle
 from tenuto.common import (
@@ -51,6 +52,8 @@ class Client:
         self.data_converter = data_converter or DataConverter(payload_size_limit=gateway.limits.payload_size)
         self.namespace = "default"
         self.reject_condition = default_workflow_query_reject_condition
+        #: What tests want of the steps that run here; see `tenuto.activities.step_hooks`.
+        self.step_hooks: StepHooks | None = None
 
     @classmethod
     async def connect(

@@ -97,7 +97,9 @@ class Claimer:
             await self._all_ended.wait()
 
     async def _claim_until_left(self, task_queue: str, kind: TaskKind, turn: Callable[[], Awaitable[int]]) -> None:
-        poke = self._pokes[task_queue, kind]
+        poke = self._pokes.get((task_queue, kind))
+        if poke is None:
+            return  # the worker left before this began
         self._loops += 1
         pause = BRISK
         try:

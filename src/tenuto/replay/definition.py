@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenuto.signatures import Signature, signature_of
+
+if TYPE_CHECKING:
+    from tenuto.model.events import WorkflowExecutionSignaled
+    from tenuto.replay.keyed import KeyedInstance
 
 MARK = "__tenuto__"
 DEFINITION = "__tenuto_workflow__"
@@ -82,6 +86,32 @@ class WorkflowDefinition:
         """The definition that a run method belongs to, None if it belongs to none (yet)."""
         definition = getattr(run, DEFINITION, None)
         return definition if isinstance(definition, WorkflowDefinition) else None
+
+
+class KeyedDefinition(WorkflowDefinition):
+    """A workflow type of a notation whose steps have names: its recorded work is matched by key, see `replay/keyed.py`.
+
+    `run` gets what `construct` made, and the arguments of the start. Any exception that leaves it fails the run. A
+    notation derives from this class and hangs an object of it on each class of the user's, as `DEFINITION`."""
+
+    def __init__(self, cls: type[Any], name: str, run: Callable[..., Any], queries: dict[str, Callable[..., Any]]):
+        self.cls = cls
+        self.name = name
+        self.run = run
+        self.signature = signature_of(run, method=True)
+        self.failure_exception_types = (Exception,)
+        self.signals = {}
+        self.queries = {name: Handler(name, function) for name, function in queries.items()}
+        self.updates = {}
+        self.init_takes_arguments = False
+
+    def construct(self, instance: KeyedInstance) -> Any:
+        """What the code of one run has in its hands. None of the user's code should run yet."""
+        raise NotImplementedError
+
+    def take_signal(self, made: Any, signal: WorkflowExecutionSignaled) -> None:
+        """A signal has come; `made` is what `construct` returned."""
+        raise NotImplementedError
 
 
 def _marked(cls: type[Any], kind: str) -> list[tuple[str, Callable[..., Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenuto.model.commands import ContinueAsNew, check
+from tenuto.model.commands import Command, ContinueAsNew, check
 from tenuto.model.errors import TenutoError
 
 
@@ -16,14 +16,21 @@ class NotInWorkflowError(TenutoError, RuntimeError):
     """A function of `tenuto.workflow` was called outside a workflow."""
 
 
-class ContinueAsNewError(BaseException):
+class RunEndedError(BaseException):
+    """Leaves the run method to end the run with `command`, whatever an `except Exception` on its way catches."""
+
+    def __init__(self, command: Command, message: str = "") -> None:
+        super().__init__(message)
+        self.command = command
+
+
+class ContinueAsNewError(RunEndedError):
     """Ends the run and begins the next; raised by `workflow.continue_as_new`. Let it pass: it derives from
     BaseException so that `except Exception` does."""
 
     def __init__(self, command: ContinueAsNew) -> None:
         check(command)
-        super().__init__("workflow.continue_as_new() must be allowed to leave the workflow's run method")
-        self.command = command
+        super().__init__(command, "workflow.continue_as_new() must be allowed to leave the workflow's run method")
 
 
 class InstanceEvictedError(BaseException):

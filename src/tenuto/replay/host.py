@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from tenuto.activities.step_hooks import StepHooks
 from tenuto.converter import DataConverter
 from tenuto.model.events import WorkflowExecutionStarted
-from tenuto.replay.definition import WorkflowDefinition
+from tenuto.replay.definition import KeyedDefinition, WorkflowDefinition
 from tenuto.replay.instance import Instance, Missing
+from tenuto.replay.keyed import KeyedInstance
 from tenuto.replay.watchdog import Watchdog
 
 
@@ -21,11 +23,19 @@ class WorkflowCode:
         converter: DataConverter,
         identity: str,
         failure_exception_types: tuple[type[BaseException], ...] = (),
+        env: Any = None,
+        step_hooks: Callable[[], StepHooks | None] = lambda: None,
     ) -> None:
+        """`env` is what code of notations with named steps finds as its environment; `step_hooks` what tests want of
+        these."""
         self.converter = converter
         self.identity = identity
         self.failure_exception_types = failure_exception_types
+        self.env = env
+        self.step_hooks = step_hooks
         self.watchdog = Watchdog()
+        #: By run id, the instances that have steps under way.
+        self.live: dict[str, KeyedInstance] = {}
         self._definitions: dict[str, WorkflowDefinition] = {}
         for workflow in workflows:
             definition = WorkflowDefinition.of(workflow)
@@ -36,6 +46,11 @@ class WorkflowCode:
     @property
     def types(self) -> Collection[str]:
         return self._definitions.keys()
+
+    @property
+    def has_steps(self) -> bool:
+        """Is any of its workflows written in named steps?"""
+        return any(isinstance(definition, KeyedDefinition) for definition in self._definitions.values())
 
     def has(self, workflow_type: str) -> bool:
         return workflow_type in self._definitions
@@ -49,4 +64,6 @@ class WorkflowCode:
                 f"workflow type {started.workflow_type!r} is not registered with the worker of task queue "
                 f"{started.task_queue!r}; it has: {known}"
             )
+        if isinstance(definition, KeyedDefinition):
+            return KeyedInstance(self, definition, started)
         return Instance(self, definition, started)

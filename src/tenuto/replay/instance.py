@@ -33,6 +33,7 @@ from tenuto.replay.errors import (
     ContinueAsNewError,
     InstanceEvictedError,
     ReadOnlyContextError,
+    RunEndedError,
     describe_names,
 )
 from tenuto.replay.loop import WorkflowLoop
@@ -52,6 +53,9 @@ SPIN_LIMIT = 100_000
 
 class Instance:
     """Implements `tenuto.engine.hosts.WorkflowInstance`; `tenuto.workflow` calls the second half of its methods."""
+
+    #: Is each command matched with the next recorded one? See `replay/keyed.py` for the other way.
+    ordered = True
 
     # Thousands of these wait in memory at a time.
     __slots__ = (
@@ -198,7 +202,7 @@ class Instance:
             if kind in ev.COMMAND_EVENTS:
                 self._recorded(event)
                 continue
-            if self._outbox and not self._was_live:
+            if self._outbox and not self._was_live and self.ordered:
                 raise matching.unrecorded(self._outbox[0], event)
             if kind is ev.WorkflowTaskCompleted:
                 if self._was_live:
@@ -257,11 +261,17 @@ class Instance:
         if first:
             self._main = self.loop.create_task(self._run_main())
         for job in jobs:
-            resolutions.apply(self, job)
+            self._apply(job)
         self._run_until_blocked()
         if self._fault is not None:
             raise self._fault
         return self._take_commands()
+
+    def _apply(self, event: ev.AnyEvent) -> None:
+        """Let the code see `event`, if it is one that code waits for."""
+        step = resolutions.STEPS.get(type(event))
+        if step is not None:
+            step(self, event)
 
     def _construct(self) -> None:
         """Make the workflow object; with `@workflow.init` it gets the arguments."""
@@ -336,7 +346,7 @@ class Instance:
             raise error
         if self._closing is not None:
             return
-        if isinstance(error, ContinueAsNewError):
+        if isinstance(error, RunEndedError):
             self._closing = error.command
         elif self.cancel_reason is not None and is_cancelled_exception(error):
             self._closing = cmd.CancelWorkflow()

@@ -74,6 +74,24 @@ _IDENTITY: dict[type[ev.Event], tuple[type, tuple[tuple[str, str], ...]]] = {
 }
 
 
+#: Command type -> the attributes that must be equal in the event.
+_MADE: dict[type, tuple[str, ...]] = {kind: tuple(made for _, made in pairs) for kind, pairs in _IDENTITY.values()}
+
+Identity = tuple[Any, ...]
+
+
+def identity_of_event(event: ev.AnyEvent) -> Identity:
+    """What tells a recorded command from others: the command's type and what it is about."""
+    kind, pairs = _IDENTITY[type(event)]
+    return (kind, *[getattr(event, recorded) for recorded, _ in pairs])
+
+
+def identity_of_command(command: cmd.Command) -> Identity:
+    """As `identity_of_event`, of a command that code has given."""
+    kind = type(command)
+    return (kind, *[getattr(command, made) for made in _MADE.get(kind, ())])
+
+
 def match(event: ev.AnyEvent, pending: Pending | None, waits_at: Callable[[], str | None]) -> None:
     """Raise NondeterminismError unless `pending` is the command that `event` recorded. `waits_at` tells where the run
     method has come to."""

@@ -22,13 +22,6 @@ if TYPE_CHECKING:
     from tenuto.replay.instance import Instance
 
 
-def apply(instance: Instance, event: ev.AnyEvent) -> None:
-    """Let the code see `event`, if it is one that code waits for."""
-    step = _STEPS.get(type(event))
-    if step is not None:
-        step(instance, event)
-
-
 def _activity_completed(instance: Instance, event: ev.ActivityTaskCompleted) -> None:
     call = instance.activities.pop(event.scheduled_event_id)
     if not call.future.done():
@@ -175,7 +168,8 @@ def _cancel_requested(instance: Instance, event: ev.WorkflowExecutionCancelReque
     instance.cancel(event.cause)
 
 
-_STEPS: dict[type[ev.Event], Callable[[Instance, Any], None]] = {
+#: What to do with an event, by its type.
+STEPS: dict[type[ev.Event], Callable[[Instance, Any], None]] = {
     ev.ActivityTaskCompleted: _activity_completed,
     ev.ActivityTaskFailed: _activity_failed,
     ev.ActivityTaskTimedOut: _activity_failed,

@@ -1,0 +1,42 @@
+"""What one step calls: the user's callback, and what comes with it. Lives in the memory of whoever has the code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tenuto.activities.records import Record
+from tenuto.activities.step_config import DelayFunction
+
+
+class StepCode(Struct, eq=False):
+    """`callback` is called with `arguments`, and with the attempt's context if it takes one more. `delay` says the
+    seconds until the next attempt, if the options don't. `result_limit` is in bytes."""
+
+    name: str
+    count: int
+    callback: Callable[..., Any]
+    result_limit: int
+    arguments: Sequence[Any] = ()
+    delay: DelayFunction | None = None
+
+
+def context_of(code: StepCode, attempt: int, config: Any) -> Record:
+    """What an attempt can know of itself: `step.name`, `step.count`, `attempt` (from 1) and `config`."""
+    step = Record({"name": code.name, "count": code.count})
+    return Record({"step": step, "attempt": attempt, "config": config})
+
+
+def fitting(function: Callable[..., Any], arguments: Sequence[Any], optional: Sequence[Any]) -> list[Any]:
+    """`arguments`, and as many of the optional ones as the function requires. Parameters with a default are left alone:
+    they often bind a variable, as in `lambda url=url: fetch(url)`."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some builtins don't tell
+        return list(arguments)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = sum(1 for p in parameters if p.kind in kinds and p.default is p.empty)
+    return [*arguments, *optional[: max(0, required - len(arguments))]]

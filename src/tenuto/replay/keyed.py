@@ -1,0 +1,189 @@
+"""Keyed matching: recorded work is found by its name, wherever it stands in the history.
+
+For notations whose steps have names: code may be reordered, and steps may come and go. Outcomes are applied round by
+round as for durable code, so whatever came first comes first again. A command that the history has, at its place or
+before, is not given again; a call whose outcome has been passed already gets it at once; what nobody asks for is kept
+aside. Commands that the history doesn't have are sent with the next task that is done live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tenuto.model import commands as cmd
+from tenuto.model import events as ev
+from tenuto.replay.instance import Instance
+from tenuto.replay.matching import Identity, Pending, identity_of_command, identity_of_event
+
+if TYPE_CHECKING:
+    from tenuto.replay.definition import KeyedDefinition
+    from tenuto.replay.host import WorkflowCode
+
+#: Steps of one run that are under way at a time; more wait until one has ended. The engine allows about twice as many.
+MOST_AT_A_TIME = 1_000
+
+_BEGINNINGS = frozenset({ev.ActivityTaskScheduled, ev.TimerStarted, ev.StartChildWorkflowExecutionInitiated})
+_ENDS = frozenset(
+    {
+        ev.ActivityTaskCompleted,
+        ev.ActivityTaskFailed,
+        ev.ActivityTaskTimedOut,
+        ev.ActivityTaskCanceled,
+        ev.TimerFired,
+        ev.ChildWorkflowExecutionCompleted,
+        ev.ChildWorkflowExecutionFailed,
+        ev.ChildWorkflowExecutionTimedOut,
+        ev.ChildWorkflowExecutionTerminated,
+        ev.ChildWorkflowExecutionCanceled,
+        ev.StartChildWorkflowExecutionFailed,
+    }
+)
+_OUTCOMES = _ENDS | {ev.ChildWorkflowExecutionStarted}
+
+
+class KeyedInstance(Instance):
+    """An instance whose commands are matched by key. `steps` has, by activity id, what to call for an attempt of each
+    step that is under way."""
+
+    ordered = False
+
+    __slots__ = ("_outcomes", "_records", "_running", "_unmatched", "steps")
+
+    definition: KeyedDefinition
+
+    def __init__(self, code: WorkflowCode, definition: KeyedDefinition, started: ev.WorkflowExecutionStarted) -> None:
+        super().__init__(code, definition, started)
+        self.steps: dict[str, Any] = {}
+        #: Commands that the history doesn't show (yet).
+        self._unmatched: dict[Identity, Pending] = {}
+        #: Recorded beginnings that code has not asked for (yet).
+        self._records: dict[Identity, ev.AnyEvent] = {}
+        #: Outcomes that nobody waited for, by what they are the outcome of: an event id, or a timer id.
+        self._outcomes: dict[int | str, list[ev.AnyEvent]] = {}
+        #: What has begun and not ended, as far as the history was applied.
+        self._running: set[int | str] = set()
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def register(self, activity_id: str, step: Any) -> None:
+        """Attempts of this activity call `step`."""
+        self.steps[activity_id] = step
+        if not self.replaying or self.code.live.get(self.started.run_id) is None:
+            self.code.live[self.started.run_id] = self
+
+    def unregister(self, activity_id: str) -> None:
+        """The step is over."""
+        self.steps.pop(activity_id, None)
+        if not self.steps:
+            self._leave()
+
+    def discard(self) -> None:
+        super().discard()
+        self.steps.clear()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.code.live.get(self.started.run_id) is self:
+            del self.code.live[self.started.run_id]
+
+    def is_recorded(self, command: cmd.Command) -> bool:
+        """Does the history show that this command was given, while code asks for it only now?"""
+        return identity_of_command(command) in self._records
+
+    def has_fired(self, timer_id: str) -> bool:
+        """Has this timer fired, while code asks for it only now?"""
+        return timer_id in self._outcomes
+
+    # -- matching ------------------------------------------------------------------------------------------------------
+
+    def command(self, command: cmd.Command, recorded: Callable[[Any], None] | None = None) -> Pending:
+        pending = super().command(command, recorded)
+        event = self._records.pop(identity_of_command(command), None)
+        if event is not None:
+            self._commands.pop()
+            if recorded is not None:
+                recorded(event)
+            for outcome in self._outcomes.pop(_subject(event), ()):
+                self.loop.call_soon(self._apply, outcome)
+        return pending
+
+    def _recorded(self, event: ev.AnyEvent) -> None:
+        if type(event) not in _BEGINNINGS:
+            self._unmatched.pop(identity_of_event(event), None)
+            if isinstance(event, ev.TimerCanceled):
+                self._running.discard(event.timer_id)
+                self._records.pop((cmd.StartTimer, event.timer_id), None)
+            return
+        self._running.add(_subject(event))
+        identity = identity_of_event(event)
+        pending = self._unmatched.pop(identity, None)
+        if pending is None or pending.withdrawn:
+            self._records[identity] = event
+        elif pending.recorded is not None:
+            pending.recorded(event)
+
+    def _apply(self, event: ev.AnyEvent) -> None:
+        kind = type(event)
+        if kind in _OUTCOMES:
+            subject = _subject(event)
+            if kind in _ENDS:
+                self._running.discard(subject)
+            if subject not in self.activities and subject not in self.timers and subject not in self.children:
+                self._outcomes.setdefault(subject, []).append(event)
+                return
+        super()._apply(event)
+
+    def _take_commands(self) -> list[cmd.Command]:
+        given, self._commands = self._commands, []
+        for pending in given:
+            self._unmatched[identity_of_command(pending.command)] = pending
+        if self.replaying:
+            return []
+        commands = self._sendable()
+        if self._closing is not None:
+            commands.append(self._closing)
+        return commands
+
+    def _sendable(self) -> list[cmd.Command]:
+        """What the history lacks and can be begun or stopped now."""
+        room = MOST_AT_A_TIME - len(self.activities)
+        commands: list[cmd.Command] = []
+        for identity, pending in list(self._unmatched.items()):
+            command = pending.command
+            if pending.withdrawn or not self._can_be_done(command):
+                del self._unmatched[identity]
+                continue
+            if isinstance(command, cmd.ScheduleActivity):
+                room -= 1
+                if room < 0:
+                    continue
+            commands.append(command)
+        return commands
+
+    def _can_be_done(self, command: cmd.Command) -> bool:
+        """What is to be stopped may be over already, if code asks for it later than it once did."""
+        match command:
+            case cmd.RequestCancelActivity():
+                return command.scheduled_event_id in self._running
+            case cmd.CancelTimer():
+                return command.timer_id in self._running
+        return True
+
+    # -- what the notation does ----------------------------------------------------------------------------------------
+
+    def _construct(self) -> None:
+        self.object = self.loop.enter(self.definition.construct, self)
+
+    def _take_signal(self, event: ev.WorkflowExecutionSignaled) -> None:
+        self.loop.enter(self.definition.take_signal, self.object, event)
+
+
+def _subject(event: Any) -> int | str:
+    """What an event is about: the event id of an activity's or child's beginning, the id of a timer."""
+    if isinstance(event, ev.TimerStarted | ev.TimerFired):
+        return event.timer_id
+    if type(event) in _BEGINNINGS:
+        return int(event.event_id)
+    subject = getattr(event, "scheduled_event_id", None)
+    return int(event.initiated_event_id if subject is None else subject)

@@ -1,0 +1,55 @@
+"""Running a callable as a step of a run: an activity whose code is a closure of the run's own."""
+
+from __future__ import annotations
+
+from tenuto.activities.step_code import StepCode
+from tenuto.activities.step_config import BACKSTOP, StepConfig
+from tenuto.activities.step_errors import raised_from
+from tenuto.durations import LONGEST
+from tenuto.exceptions import ActivityError
+from tenuto.model import commands as cmd
+from tenuto.model.payloads import Payload
+from tenuto.replay.calls import ActivityCall, ActivityCancellationType
+from tenuto.replay.keyed import KeyedInstance
+
+#: Makes the code of a run decide about what it asks for now, as after a change of the code. Signals of notations with
+#: named steps whose names begin with `RESERVED` are ours.
+RESERVED = "__tenuto_"
+WAKE_SIGNAL = f"{RESERVED}wake"
+
+
+def step_queue(task_queue: str) -> str:
+    """Where the steps of workflows of `task_queue` wait for a worker: one that has the workflows' code, which not
+    every worker for the queue's activities has."""
+    return f"{task_queue} steps"
+
+
+async def run_step(
+    instance: KeyedInstance,
+    activity_id: str,
+    config: StepConfig,
+    code: StepCode,
+    cancellation: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+) -> Payload:
+    """Run `code` as the step that `activity_id` names, unless that is recorded, and return its encoded result.
+
+    Raises what the step failed with: builtin exceptions as themselves, others as `StepError`."""
+    command = cmd.ScheduleActivity(
+        activity_id,
+        code.name,
+        step_queue(instance.started.task_queue),
+        [instance.converter.encode(config)],
+        None,
+        None,
+        min(config.timeout + BACKSTOP, LONGEST),
+        None,
+        config.retry_policy(),
+    )
+    instance.register(activity_id, code)
+    try:
+        payloads = await ActivityCall(instance, command, cancellation).result()
+    except ActivityError as error:
+        raise raised_from(error.cause, code.name) from None
+    finally:
+        instance.unregister(activity_id)
+    return payloads[0]

@@ -1,0 +1,102 @@
+"""Steps run, and what they leave behind: results, waits, sleeps, in memory and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tenuto.client import Client
+from tenuto.steps import WorkflowEntrypoint, WorkflowStep, WorkflowTimeoutError
+from tests.support.durable import an_id, serving, shape
+from tests.support.postgres import postgres_url
+
+
+class Publish(WorkflowEntrypoint):
+    async def run(self, event: Any, step: WorkflowStep) -> Any:
+        image = await step.do("fetch", lambda: self.env["BUCKET"][event.payload["key"]])
+
+        async def describe(ctx: Any) -> str:
+            if ctx.attempt < 3:
+                raise ValueError("not yet")
+            return f"{image}, attempt {ctx.attempt} of {ctx.step.name}-{ctx.step.count}"
+
+        retries = {"limit": 10, "delay": "1 ms", "backoff": "exponential"}
+        text = await step.do("describe", {"retries": retries, "timeout": "5 minutes"}, describe)
+        approval = await step.wait_for_event("await approval", type="approved", timeout="24h")
+        await step.sleep("cool down", "5 ms")
+        return [text, approval.payload, approval.type]
+
+
+async def run(client: Client, workflow: type[WorkflowEntrypoint], payload: Any = None) -> Any:
+    return await client.execute_workflow(workflow, payload, id=an_id())
+
+
+@pytest.mark.parametrize("cached", [1000, 0])
+@pytest.mark.parametrize("store", ["memory", "postgres"])
+async def test_steps_sleeps_and_waits_run_to_the_end(store: str, cached: int) -> None:
+    async def publish(url: str) -> None:
+        async with serving(Publish, url=url, env={"BUCKET": {"k": "a cat"}}, max_cached_workflows=cached) as client:
+            handle = await client.start_workflow(Publish, {"key": "k"}, id=an_id())
+            await handle.signal("approved", {"by": "Ada"})
+            assert await handle.result() == ["a cat, attempt 3 of describe-1", {"by": "Ada"}, "approved"]
+            assert [line for line in await shape(handle) if not line.startswith("Task")] == [
+                "Started",
+                *(["ActivityScheduled", "Signaled", "ActivityStarted", "ActivityCompleted"]),
+                *(["ActivityScheduled", "ActivityStarted", "ActivityCompleted"]),
+                *(["TimerStarted", "TimerFired", "Completed"]),
+            ] or store == "postgres"
+
+    if store == "memory":
+        await publish("memory://")
+    else:
+        with postgres_url() as url:
+            await publish(url)
+
+
+async def test_many_steps_of_one_name_run_at_the_same_time() -> None:
+    class FanOut(WorkflowEntrypoint):
+        async def run(self, event: Any, step: WorkflowStep) -> Any:
+            return await asyncio.gather(*(step.do("square", lambda n=n: n * n) for n in range(event.payload)))
+
+    async with serving(FanOut) as client:
+        assert await run(client, FanOut, 2_500) == [n * n for n in range(2_500)]
+
+
+async def test_a_wait_that_timed_out_does_not_swallow_the_next_event() -> None:
+    class Waits(WorkflowEntrypoint):
+        async def run(self, event: Any, step: WorkflowStep) -> Any:
+            said = []
+            try:
+                await step.wait_for_event("first", type="go", timeout=0.01)
+            except WorkflowTimeoutError as error:
+                said.append(error.name)
+            await step.do("timed out", lambda: timed_out.set())
+            said.append((await step.wait_for_event("second", event_type="go"))["payload"])
+            said.append((await step.wait_for_event("third", {"type": "go", "timeout": "1 minute"})).payload)
+            return said
+
+    timed_out = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    timed_out.set = lambda set=timed_out.set: loop.call_soon_threadsafe(set) and None  # type: ignore[method-assign]
+    async with serving(Waits, max_cached_workflows=0) as client:
+        handle = await client.start_workflow(Waits, id=an_id())
+        await timed_out.wait()
+        for number in (1, 2):
+            await handle.signal("go", number)
+        assert await handle.result() == ["WorkflowTimeoutError", 1, 2]
+
+
+async def test_the_event_says_who_and_when_and_cannot_be_changed() -> None:
+    class Tells(WorkflowEntrypoint, name="teller"):
+        async def run(self, event: Any, step: WorkflowStep) -> Any:
+            with pytest.raises(TypeError, match="read-only"):
+                event.payload["list"].append(3)
+            with pytest.raises(TypeError, match="read-only"):
+                event["payload"]["list"] = []
+            assert event.timestamp.tzinfo is not None
+            return [event.instance_id == event["instanceId"], event["workflow_name"], event.payload]
+
+    async with serving(Tells) as client:
+        assert await run(client, Tells, {"list": [1, 2]}) == [True, "teller", {"list": [1, 2]}]
