@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 from tenuto.activities.records import Record, frozen
+from tenuto.converter import DataConverter
 from tenuto.model.events import WorkflowExecutionSignaled
 from tenuto.replay.keyed import KeyedInstance
 from tenuto.workflows.context import utc
@@ -58,9 +59,9 @@ class Inbox:
             waiting.remove(waiter)
 
 
-def plain(instance: KeyedInstance, event: WorkflowExecutionSignaled) -> dict[str, Any]:
+def plain(event: WorkflowExecutionSignaled, converter: DataConverter) -> dict[str, Any]:
     """The event as it can be stored."""
-    payload = instance.converter.decode(event.input[0]) if event.input else None
+    payload = converter.decode(event.input[0]) if event.input else None
     return {"payload": payload, "timestamp": event.time, "type": event.signal_name}
 
 

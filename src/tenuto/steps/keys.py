@@ -30,7 +30,7 @@ def check_name(name: object) -> str:
 
 
 def key_of(kind: Kind, name: str, count: int) -> str:
-    """The key by which an outcome is kept for a later run."""
+    """The key by which an outcome is kept for a later run: the kind, and what names it among its kind."""
     return f"{kind}:{name}-{count}"
 
 

@@ -206,7 +206,7 @@ class WorkflowStep:
             found = self._inbox.take(type)
             if found is not None:
                 asked.event_id = found.event_id
-                return shown(plain(self._instance, found))
+                return shown(plain(found, self._instance.converter))
         waiter = self._inbox.wait(type)
         if forced:
             self._inbox.forget(type, waiter)
@@ -225,7 +225,7 @@ class WorkflowStep:
         asked.event_id = 0 if event is None else event.event_id
         if event is None:
             raise WorkflowTimeoutError(f"no event of type {type!r} came within {seconds:g} s (wait {asked.name!r})")
-        return shown(plain(self._instance, event))
+        return shown(plain(event, self._instance.converter))
 
     # -- for all -------------------------------------------------------------------------------------------------------
 
