@@ -20,7 +20,7 @@ from tenuto.engine.graph_work import GraphWork
 from tenuto.engine.origin import Origin
 from tenuto.engine.places import Places
 from tenuto.engine.resident import Resident
-from tenuto.engine.task_entries import Poller, Render
+from tenuto.engine.task_entries import SEPARATOR, Poller, Render
 from tenuto.engine.task_queues import TaskQueues
 from tenuto.engine.timers import HORIZON, Wake
 from tenuto.graph import closing, decider, effects, timeouts
@@ -404,7 +404,8 @@ class Graphs:
         """Another process is at a task of ours, or has gone that was."""
         if claim.lost:
             self.work.lost(claim.task)
-        self.queues.board.claimed(claim)
+        task_type, _, _ = claim.task.task_queue.partition(SEPARATOR)
+        self.queues.board.claimed(claim, runs=self.is_system(task_type))
 
     def hand_over(self, partitions: Set[int]) -> None:
         """Executions of these partitions are about to move."""

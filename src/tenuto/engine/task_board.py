@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tenuto.engine.clock import SECOND
 from tenuto.engine.task_entries import Entry, Queue, queue_name
 from tenuto.store.protocol import PARTITIONS, Claim, TaskKind, TaskRow, partition_of
 
@@ -204,16 +205,20 @@ class TaskBoard:
         self._give_up_waiting()
         return came
 
-    def claimed(self, claim: Claim) -> None:
-        """Somebody has claimed a task, or has gone that had."""
+    def claimed(self, claim: Claim, *, runs: bool) -> None:
+        """Somebody has claimed a task, or has gone that had. `runs`: it runs there, and we won't be asked for it."""
         row = claim.task
         shown = self._shown.get((row.workflow_id, row.key))
         if shown is not None and claim.lost:
             self.put_up_anew(row.workflow_id, row.key)
         elif shown is not None and shown.claimed is None:
             shown.claimed = asyncio.get_running_loop().time()
-        elif shown is None and claim.lost:
+        elif shown is None and (claim.lost or (not runs and self._is_old(claim))):
             self._delete(row)
+
+    def _is_old(self, claim: Claim) -> bool:
+        """Whoever claimed it would have asked for it. It may have begun anew meanwhile, as we may have."""
+        return self._engine.clock.now() - claim.task.claimed_at > PATIENCE * SECOND
 
     def _give_up_waiting(self) -> None:
         since = asyncio.get_running_loop().time() - PATIENCE

@@ -287,6 +287,13 @@ class TaskQueues:
         if not poller.over and not poller.future.done() and poller not in queue.pollers:
             queue.pollers.appendleft(poller)
 
+    def missed(self, queue: Queue, poller: Poller) -> None:
+        """It did not get what another server has. What came to be had here or elsewhere meanwhile passed it by."""
+        self.wait_on(queue, poller)
+        self._serve(queue)
+        if any(each.room > 0 for each in queue.pollers):
+            self.seeker.seek(queue)
+
     def _take(self, queue: Queue) -> Entry | None:
         """The next task of the queue that the limits allow to go out; None if there is none now."""
         while queue.entries:

@@ -139,7 +139,7 @@ class TaskSeeker:
         failed = answering.cancelled() or answering.exception() is not None
         answer = None if failed else answering.result()
         if not isinstance(answer, GraphTaken):
-            self._queues.wait_on(queue, poller)
+            self._queues.missed(queue, poller)
         elif poller.future.done():
             self._give_back(row.workflow_id, answer)
         else:

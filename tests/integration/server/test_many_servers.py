@@ -15,7 +15,9 @@ import pytest
 
 from tenuto import workflow as code
 from tenuto.client import Client
+from tenuto.engine.task_entries import queue_name
 from tenuto.server.settings import Settings
+from tenuto.store.protocol import PARTITIONS, TaskKind, TaskRow
 from tenuto.worker import Worker
 from tests.integration.server.conftest import KEY, TLS, Served, evenly_spread, served
 from tests.support.conductor import Conductor, node, simple, sub_workflow, task_def, workflow
@@ -161,6 +163,27 @@ async def test_a_task_is_given_back_when_its_poller_has_gone(servers: list[Condu
         task = await third.poll("t")
         assert task["workflowInstanceId"] == id
         await third.complete(task)
+
+
+async def test_what_a_server_has_claimed_and_forgotten_is_had_by_others_and_leaves_nothing(settings: Settings) -> None:
+    async with served(settings) as first, served(settings) as second:
+        await until(lambda: evenly_spread([first.services, second.services]), 20)
+        await first.conductor.register(workflow("w", simple("t")))
+        ids = [await first.conductor.start("w") for _ in range(20)]
+        forgetful, store = first.services.engine, second.services.engine.store
+        long_ago = forgetful.clock.now() - 60 * 1_000_000_000
+        claimed: list[TaskRow] = []
+        async with asyncio.timeout(20):
+            while len(claimed) < len(ids):
+                claimed += await store.claim(
+                    forgetful.ownership.owner, queue_name("t", ""), (TaskKind.GRAPH,), len(ids), long_ago
+                )
+        forgetful.lose(1)
+        async with Workers("t").at(lambda: first.conductor, lambda: second.conductor):
+            await all_completed(second.conductor, ids, 30)
+        async with asyncio.timeout(20):
+            while await store.claims(range(PARTITIONS), 0):  # noqa: ASYNC110 - a store tells nobody
+                await asyncio.sleep(0.05)
 
 
 async def test_concurrent_tasks_are_counted_over_all_servers(servers: list[Conductor]) -> None:
