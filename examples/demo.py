@@ -27,11 +27,11 @@ from rich.console import Console
 
 from examples.order_saga import Saga
 from tenuto import activity, workflow
-from tenuto.cli.timeline import Timeline, build_timeline
-from tenuto.cli.timeline_view import render_timeline
 from tenuto.client import Client, WorkflowFailureError, WorkflowHandle
 from tenuto.common import RetryPolicy
 from tenuto.exceptions import ApplicationError
+from tenuto.timeline import Timeline, build_timeline
+from tenuto.timeline_view import render_timeline
 from tenuto.worker import Worker
 
 # -- the order ---------------------------------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from tenuto.cli.timeline import Kind, Span, State, Timeline, build_timeline, line_of_code
-from tenuto.cli.timeline_view import FOLD, duration, render_timeline
 from tenuto.model import events as ev
 from tenuto.model.events import AnyEvent, ExecutionRef
 from tenuto.model.failures import ApplicationFailure, Failure
 from tenuto.model.payloads import Payload
 from tenuto.model.policies import Retry, RetryState
+from tenuto.timeline import Kind, Span, State, Timeline, build_timeline, line_of_code
+from tenuto.timeline_view import FOLD, duration, render_timeline
 
 SECOND = 1_000_000_000
 TRACE = (

@@ -1,13 +1,13 @@
-"""A graph as spans: one a task, its attempts taken together. Pure, like `tenuto.cli.timeline`."""
+"""A graph as spans: one a task, its attempts taken together. Pure, like `tenuto.timeline`."""
 
 from __future__ import annotations
 
-from tenuto.cli.timeline import Kind, Span, State, Timeline
 from tenuto.graph.execution import GraphExecution
 from tenuto.graph.json_payloads import json_payload
 from tenuto.graph.views import shown_tasks
 from tenuto.model.failures import ApplicationFailure, Failure
 from tenuto.model.graph import GraphStatus, Task, TaskStatus
+from tenuto.timeline import Kind, Span, State, Timeline
 
 _TASK_STATES: dict[TaskStatus, State] = {
     "SCHEDULED": State.WAITING,

@@ -125,7 +125,7 @@ def _print_table(rows: list[ExecutionRow], *, more: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from tenuto.cli.timeline_view import duration
+    from tenuto.timeline_view import duration
 
     console = Console(highlight=False)
     id_width = max((len(row.workflow_id) for row in rows), default=0)

@@ -8,7 +8,8 @@ import typer
 
 from tenuto.cli import options
 from tenuto.cli.session import connected, run_async
-from tenuto.cli.values import arguments, plain, print_json
+from tenuto.cli.values import arguments, print_json
+from tenuto.plain_values import plain
 
 SIGNAL_EXAMPLES = """
 tenuto signal order-42 approve

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from tenuto.cli.snapshot import look
-from tenuto.cli.timeline import Span, Timeline
-from tenuto.cli.timeline_view import ending, header, span_line, timeline_lines
+from tenuto.timeline import Span, Timeline
+from tenuto.timeline_view import ending, header, span_line, timeline_lines
 
 if TYPE_CHECKING:
     from tenuto.client import Client

@@ -14,13 +14,14 @@ from tenuto.cli import options
 from tenuto.cli.faults import CommandError, Exit, bad_input, leave, say
 from tenuto.cli.interrupts import stop_event
 from tenuto.cli.session import connected, run_async
-from tenuto.cli.values import arguments, plain, print_json
+from tenuto.cli.values import arguments, print_json
+from tenuto.plain_values import plain
 
 if TYPE_CHECKING:
     from tenuto.cli.code import Code
-    from tenuto.cli.timeline import Timeline
     from tenuto.client import Client, WorkflowHandle
     from tenuto.replay.definition import WorkflowDefinition
+    from tenuto.timeline import Timeline
     from tenuto.worker import Worker
 
 EXAMPLES = """

@@ -9,12 +9,13 @@ import typer
 
 from tenuto.cli import options
 from tenuto.cli.session import connected, run_async
-from tenuto.cli.values import instant, moment, plain, print_json
+from tenuto.cli.values import instant, moment, print_json
+from tenuto.plain_values import plain
 
 if TYPE_CHECKING:
-    from tenuto.cli.timeline import Span, Timeline
     from tenuto.client import PendingActivity, WorkflowExecutionDescription
     from tenuto.model.failures import Failure
+    from tenuto.timeline import Span, Timeline
 
 EXAMPLES = """
 tenuto show order-42
@@ -40,7 +41,7 @@ def register(app: typer.Typer) -> None:
         if as_json:
             print_json(as_object(description, timeline))
             return
-        from tenuto.cli.timeline_view import render_timeline
+        from tenuto.timeline_view import render_timeline
 
         render_timeline(timeline, now=time.time_ns(), everything=everything)
 

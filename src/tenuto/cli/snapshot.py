@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenuto.cli.timeline import Timeline, build_timeline
+from tenuto.timeline import Timeline, build_timeline
 
 if TYPE_CHECKING:
     from tenuto.client import Client, WorkflowExecutionDescription

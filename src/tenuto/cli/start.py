@@ -11,7 +11,8 @@ import typer
 from tenuto.cli import options
 from tenuto.cli.faults import say
 from tenuto.cli.session import connected, run_async
-from tenuto.cli.values import arguments, plain, print_json
+from tenuto.cli.values import arguments, print_json
+from tenuto.plain_values import plain
 
 EXAMPLES = """
 tenuto start Checkout --id order-42 --input @order.json

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenuto.cli.faults import CommandError
-
-if TYPE_CHECKING:
-    from tenuto.model.payloads import Payload
 
 
 def arguments(input: str | None, args: str | None) -> list[Any]:
@@ -64,21 +59,6 @@ def _kind(value: Any) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def plain(payload: Payload | None) -> Any:
-    """What a payload holds, as JSON knows it; bytes as base64."""
-    from tenuto.model.payloads import JSON, NULL
-
-    if payload is None or payload.encoding == NULL:
-        return None
-    if payload.encoding == JSON:
-        return json.loads(payload.data)
-    return base64.b64encode(payload.data).decode()
-
-
-def plain_all(payloads: Sequence[Payload]) -> list[Any]:
-    return [plain(payload) for payload in payloads]
 
 
 def instant(nanoseconds: int | None) -> str | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from tenuto.cli.timeline import Kind, Span, State, Timeline
-from tenuto.cli.values import plain_all
+from tenuto.plain_values import plain_all
+from tenuto.timeline import Kind, Span, State, Timeline
 
 if TYPE_CHECKING:
     from tenuto.model.failures import Failure
