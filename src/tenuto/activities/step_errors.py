@@ -12,13 +12,13 @@ Exception
 from __future__ import annotations
 
 import builtins
-from typing import Any
 
 from tenuto.converter import DataConverter
 from tenuto.exceptions import ApplicationError, CancelledError, FailureError
 from tenuto.exceptions import TimeoutError as TimeoutFailureError
 from tenuto.failures import to_failure
 from tenuto.model.failures import ApplicationFailure, Failure
+from tenuto.model.payloads import Payload
 
 
 class StepError(Exception):
@@ -119,10 +119,8 @@ def _rebuilt(error: ApplicationError) -> Exception:
     return StepError(error.message, name)
 
 
-def as_failure_error(error: BaseException, details: list[Any]) -> ApplicationError:
-    """The error with which an instance ends whose code raised `error`: recorded with its name and message. `details`
-    are payloads that are recorded with it."""
+def closing_failure(error: BaseException, details: list[Payload]) -> Failure:
+    """With what an instance ends whose code raised `error`: the error's name and message, and `details`."""
     record = record_of(error)
     info = ApplicationFailure(name_of(error), True, details)
-    failure = Failure(record.message, info, record.cause, record.stack_trace)
-    return ApplicationError(failure.message, type=info.type, non_retryable=True, failure=failure)
+    return Failure(record.message, info, record.cause, record.stack_trace)

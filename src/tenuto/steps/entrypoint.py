@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tenuto.activities.records import Record, frozen
-from tenuto.activities.step_errors import as_failure_error
+from tenuto.activities.step_errors import closing_failure
 from tenuto.common import RawValue
 from tenuto.model import commands as cmd
 from tenuto.model.events import WorkflowExecutionSignaled
@@ -101,11 +101,13 @@ async def _run(running: Running, payload: Any = None, options: StartOptions | No
         output = await running.entrypoint().run(running.event(payload), step)
         return RawValue(instance.converter.encode(output))
     except asyncio.CancelledError as error:
-        if instance.cancel_reason is None:
-            raise as_failure_error(error, await _rolled_back(running, error)) from None
-        raise RunEndedError(cmd.CancelWorkflow(await _rolled_back(running, error))) from None
+        details = await _rolled_back(running, error)
+        if instance.cancel_reason is not None:
+            raise RunEndedError(cmd.CancelWorkflow(details)) from None
+        raise RunEndedError(cmd.FailWorkflow(closing_failure(error, details))) from None
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises fails the instance
-        raise as_failure_error(error, await _rolled_back(running, error)) from None
+        details = await _rolled_back(running, error)
+        raise RunEndedError(cmd.FailWorkflow(closing_failure(error, details))) from None
 
 
 async def _rolled_back(running: Running, error: BaseException) -> list[Payload]:
