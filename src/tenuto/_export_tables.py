@@ -218,6 +218,7 @@ ATTRIBUTES: dict[type[ev.Event], tuple[Part, ...]] = {
         DurationPart("first_workflow_task_backoff"),
         IDENTITY,
         text("request_id"),
+        number("concurrency"),
     ),
     ev.WorkflowExecutionCompleted: (DECIDED, payloads("result")),
     ev.WorkflowExecutionFailed: (DECIDED, failure(), retry_state(), run_id("new_execution_run_id")),

@@ -194,6 +194,7 @@ def _begin(engine: Engine, workflow_id: str, body: msg.Start) -> msg.Answer:
         first_workflow_task_backoff=body.start_delay,
         identity=body.identity,
         request_id=body.request_id,
+        concurrency=body.concurrency,
     )
     begin_run(engine, started, body.signal)
     return msg.Started(run_id, run_id)

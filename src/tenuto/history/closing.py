@@ -84,6 +84,7 @@ def continue_as_new(execution: Execution, command: cmd.ContinueAsNew, task: int,
         first_workflow_task_backoff=command.backoff_start_interval,
         identity=old.identity,
         request_id=old.request_id,
+        concurrency=old.concurrency,
     )
     event = ev.WorkflowExecutionContinuedAsNew(
         execution.next_event_id,
@@ -207,6 +208,7 @@ def _begin_retry(execution: Execution, new_run_id: str, failure: Failure, delay:
         first_workflow_task_backoff=delay,
         identity=old.identity,
         request_id=old.request_id,
+        concurrency=old.concurrency,
     )
     execution.effects.append(NewRun(new))
 
@@ -217,6 +219,7 @@ def _close(execution: Execution, event: ev.AnyEvent, now: int) -> None:
     execution.buffered.clear()
     execution.changed_notes.update(state.activities)
     execution.changed_notes.add(0)
+    execution.stand_in_line(False)
     _tell_parent(execution, event)
     _apply_parent_close_policies(execution)
     _answer_updates(execution)

@@ -30,6 +30,8 @@ from tenuto.model.tasks import TASK_TIMED_OUT, AttemptNote
 
 #: A workflow task that keeps failing is tried again after 1 s, 2 s, 4 s ... up to this many seconds.
 LONGEST_TASK_BACKOFF = 600.0
+#: The key of the note that says that a run waits for its turn.
+IN_LINE = -1
 
 
 class Execution:
@@ -40,6 +42,7 @@ class Execution:
         "changed_notes",
         "effects",
         "history_size",
+        "in_line",
         "limits",
         "new_run_id",
         "state",
@@ -65,6 +68,8 @@ class Execution:
         #: The latest failure of a workflow task that keeps failing, and when it is tried again.
         self.task_failure: Failure | None = None
         self.task_retry_time = 0
+        #: Does it wait for its turn, because as many runs of its type as may be are at work?
+        self.in_line = False
 
     @classmethod
     def restore(
@@ -90,6 +95,7 @@ class Execution:
             execution.state.task_attempt = broken.attempt
             execution.task_failure = broken.last_failure
             execution.task_retry_time = broken.next_attempt_time or 0
+        execution.in_line = IN_LINE in notes
         return execution
 
     @property
@@ -199,6 +205,12 @@ class Execution:
             self.changed_notes.add(0)
         self.task_retry_time = 0
 
+    def stand_in_line(self, waits: bool) -> None:
+        """It waits for its turn, or does no more."""
+        if self.in_line is not waits:
+            self.in_line = waits
+            self.changed_notes.add(IN_LINE)
+
     def flush_buffered(self, now: int) -> None:
         """Write what arrived while the task was out."""
         buffered, self.buffered = self.buffered, []
@@ -218,6 +230,8 @@ class Execution:
                 last_failure=self.task_failure,
                 next_attempt_time=self.task_retry_time,
             )
+        if key == IN_LINE:
+            return AttemptNote() if self.in_line else None
         activity = self.state.activities.get(key)
         return None if activity is None else activity.note
 

@@ -76,6 +76,7 @@ class ExecutionState:
         "closing_event",
         "external_cancels",
         "external_signals",
+        "has_decided",
         "has_had_task",
         "held",
         "last_event_id",
@@ -104,6 +105,8 @@ class ExecutionState:
         self.task_scheduled_event_id = 0
         self.task_attempt = 1
         self.has_had_task = False
+        #: Has code of it run?
+        self.has_decided = False
         #: When the run was paused; None unless it is now.
         self.paused_time: int | None = None
         #: Nanoseconds for which it was paused before.
@@ -147,6 +150,7 @@ def _task_scheduled(state: ExecutionState, event: ev.WorkflowTaskScheduled) -> N
 
 def _task_completed(state: ExecutionState, event: ev.WorkflowTaskCompleted) -> None:
     state.task_pending = False
+    state.has_decided = True
     state.task_scheduled_event_id = 0
     state.task_attempt = 1
 

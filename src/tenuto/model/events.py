@@ -68,6 +68,8 @@ class WorkflowExecutionStarted(Event, tag=1):
     first_workflow_task_backoff: float = 0.0
     identity: str = ""
     request_id: str = ""
+    concurrency: int | None = None
+    """How many runs of this type may be at work at a time, this one among them."""
 
 
 class WorkflowExecutionCompleted(Event, tag=2):

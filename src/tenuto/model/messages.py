@@ -54,6 +54,7 @@ class Start(Struct, array_like=True, gc=False, tag_field="kind", tag="start"):
     parent: ParentRef | None = None
     root: ExecutionRef | None = None
     signal: Signal | None = None
+    concurrency: int | None = None
 
 
 class Cancel(Struct, array_like=True, gc=False, tag_field="kind", tag="cancel"):

@@ -82,7 +82,8 @@ ActivityOutcome = ActivityCompleted | ActivityFailed | ActivityCanceled
 class AttemptNote(Struct, array_like=True, gc=False):
     """What is known of work that is still pending: kept beside the history, overwritten, gone when the work is done.
 
-    For an activity: its attempts so far. With event id 0: the attempts of a workflow task that keeps failing."""
+    For an activity: its attempts so far. With event id 0: the attempts of a workflow task that keeps failing. With -1:
+    that the run waits for its turn."""
 
     attempt: int = 1
     started_time: int | None = None

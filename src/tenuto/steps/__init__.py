@@ -11,6 +11,7 @@ Recorded work is found by the step's name and the how-manieth of that name it is
 is renamed is a new one. Code between steps runs again whenever an instance is brought back.
 """
 
+from tenuto.steps.binding import Workflow
 from tenuto.steps.entrypoint import WorkflowEntrypoint
 from tenuto.steps.errors import (
     NonRetryableError,
@@ -19,13 +20,20 @@ from tenuto.steps.errors import (
     WorkflowInternalError,
     WorkflowTimeoutError,
 )
+from tenuto.steps.instance import WorkflowInstance, WorkflowInstanceError
+from tenuto.steps.instance_status import InstanceError, InstanceStatus
 from tenuto.steps.step import WorkflowStep
 
 __all__ = [
+    "InstanceError",
+    "InstanceStatus",
     "NonRetryableError",
     "StepError",
+    "Workflow",
     "WorkflowEntrypoint",
     "WorkflowFatalError",
+    "WorkflowInstance",
+    "WorkflowInstanceError",
     "WorkflowInternalError",
     "WorkflowStep",
     "WorkflowTimeoutError",
