@@ -2,10 +2,16 @@
 
 Nothing here needs a server, a network or a download."""
 
-from tenuto.testing.activities import ActivityEnvironment
-from tenuto.testing.environment import WorkflowEnvironment
-from tenuto.testing.mocks import ActivityMock, mock_activity
-from tenuto.testing.replayer import MissingCodeError, Replayer, WorkflowReplayResult, WorkflowReplayResults
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenuto.testing.activities import ActivityEnvironment
+    from tenuto.testing.environment import WorkflowEnvironment
+    from tenuto.testing.mocks import ActivityMock, mock_activity
+    from tenuto.testing.replayer import MissingCodeError, Replayer, WorkflowReplayResult, WorkflowReplayResults
 
 __all__ = [
     "ActivityEnvironment",
@@ -17,3 +23,21 @@ __all__ = [
     "WorkflowReplayResults",
     "mock_activity",
 ]
+
+_HOMES = {
+    "ActivityEnvironment": "activities",
+    "ActivityMock": "mocks",
+    "MissingCodeError": "replayer",
+    "Replayer": "replayer",
+    "WorkflowEnvironment": "environment",
+    "WorkflowReplayResult": "replayer",
+    "WorkflowReplayResults": "replayer",
+    "mock_activity": "mocks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # pytest imports this package in every project where Tenuto is installed, for its plugin: that must cost nothing.
+    if name in _HOMES:
+        return getattr(import_module(f"tenuto.testing.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,8 +25,11 @@ from tenuto.testing.clock import SkippingClock
 from tenuto.testing.faults import FaultyStore
 from tenuto.testing.gateway import WatchedGateway
 from tenuto.testing.skipping import TimeSkipper
+from tenuto.testing.timelines import timelines
 
 __all__ = ["WorkflowEnvironment"]
+
+NOT_STARTED = "this environment has not been started; use it with `async with`, or await it"
 
 
 class WorkflowEnvironment:
@@ -63,6 +66,7 @@ class WorkflowEnvironment:
         if always_replay is not None:
             self.always_replay = always_replay
         self._gateway: WatchedGateway | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def start_time_skipping(
@@ -101,6 +105,7 @@ class WorkflowEnvironment:
     async def _begun(self) -> WorkflowEnvironment:
         if self._gateway is not None:
             return self
+        self._loop = asyncio.get_running_loop()
         gateway = WatchedGateway(self.store, self.clock, self._limits, always_replay=self.always_replay)
         await self.store.open()
         converter = self._converter or DataConverter(payload_size_limit=self._limits.payload_size)
@@ -130,15 +135,35 @@ class WorkflowEnvironment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         unheard = self.failed_assertion
+        failed = error or unheard
+        if isinstance(failed, Exception):
+            done = await self.timelines()
+            failed.add_note(f"What the workflows did:\n{done}" if done else "There were no workflows.")
         await self.shutdown()
         if unheard is not None and error is None:
             raise unheard
+
+    @property
+    def is_running(self) -> bool:
+        """Has it been started, and not ended?"""
+        return self._gateway is not None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that it lives on."""
+        if self._loop is None:
+            raise RuntimeError(NOT_STARTED)
+        return self._loop
 
     @property
     def failed_assertion(self) -> BaseException | None:
         """An assertion that failed in a workflow or an activity, and that nobody has been told of yet; None if there is
         none. Leaving the environment raises it."""
         return None if self._gateway is None else self._gateway.verdicts.unheard
+
+    async def timelines(self) -> str:
+        """What the latest workflows did, as `tenuto show` prints it; empty if there are none."""
+        return await timelines(self.client, self.store.inner)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -164,5 +189,5 @@ class WorkflowEnvironment:
     @property
     def _skipper(self) -> TimeSkipper | None:
         if self._gateway is None:
-            raise RuntimeError("this environment has not been started; use it with `async with`, or await it")
+            raise RuntimeError(NOT_STARTED)
         return self._gateway.skipper

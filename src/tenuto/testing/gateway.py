@@ -40,14 +40,17 @@ class WatchedGateway(Gateway):
 
     async def closing_event(self, ref: ExecutionRef) -> AnyEvent:
         """As `Gateway.closing_event`; raises as well what fails the test."""
+        __tracebackhide__ = True
         return await self._awaited(super().closing_event(ref))
 
     async def request_checked(self, target: ExecutionRef, body: msg.Body, timeout: float | None = None) -> msg.Answer:
         """As `Gateway.request_checked`; of an update's outcome as `closing_event`."""
+        __tracebackhide__ = True
         asking = super().request_checked(target, body, timeout)
         return await (self._awaited(asking) if isinstance(body, msg.PollUpdate) else asking)
 
     async def _awaited(self, work: Coroutine[Any, Any, T]) -> T:
+        __tracebackhide__ = True  # pytest shows the user's lines, not these
         if self.skipper is None:
             return await self.verdicts.heeded(work)
         with self.skipper.awaiting():

@@ -96,6 +96,7 @@ class Verdicts:
 
     async def heeded(self, work: Coroutine[Any, Any, T]) -> T:
         """What comes of `work`. Raises the exception that fails the test, should there be one before."""
+        __tracebackhide__ = True
         task = asyncio.ensure_future(work)
         self._waiting += 1
         try:
