@@ -9,6 +9,9 @@ aside. Commands that the history doesn't have are sent with the next task that i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tenuto.model import commands as cmd
@@ -48,7 +51,7 @@ class KeyedInstance(Instance):
 
     ordered = False
 
-    __slots__ = ("_outcomes", "_records", "_running", "_unmatched", "steps")
+    __slots__ = ("_known", "_numbers", "_outcomes", "_records", "_running", "_unmatched", "steps")
 
     definition: KeyedDefinition
 
@@ -61,6 +64,9 @@ class KeyedInstance(Instance):
         self._records: dict[Identity, ev.AnyEvent] = {}
         #: Outcomes that nobody waited for, by what they are the outcome of: an event id, or a timer id.
         self._outcomes: dict[int | str, list[ev.AnyEvent]] = {}
+        #: What is known already and has to be told, by its place in the history.
+        self._known: list[tuple[int, int, Callable[[], None]]] = []
+        self._numbers = count()
         #: What has begun and not ended, as far as the history was applied.
         self._running: set[int | str] = set()
 
@@ -105,7 +111,7 @@ class KeyedInstance(Instance):
             if recorded is not None:
                 recorded(event)
             for outcome in self._outcomes.pop(_subject(event), ()):
-                self.loop.call_soon(self._apply, outcome)
+                self._call_in_turn(outcome.event_id, partial(self._deliver, outcome))
         return pending
 
     def _recorded(self, event: ev.AnyEvent) -> None:
@@ -124,6 +130,12 @@ class KeyedInstance(Instance):
             pending.recorded(event)
 
     def _apply(self, event: ev.AnyEvent) -> None:
+        self._deliver(event)
+        # Code reacts to one thing at a time, so that a race has one winner even when several outcomes came together:
+        # `asyncio.wait` would return a set of them, which has no order.
+        self.loop.drain()
+
+    def _deliver(self, event: ev.AnyEvent) -> None:
         kind = type(event)
         if kind in _OUTCOMES:
             subject = _subject(event)
@@ -133,6 +145,22 @@ class KeyedInstance(Instance):
                 self._outcomes.setdefault(subject, []).append(event)
                 return
         super()._apply(event)
+
+    async def turn(self) -> None:
+        """Wait until code has done all that it can, and be the only one to go on then: for outcomes that are known
+        without the history, which come before all others."""
+        come = self.loop.create_future()
+        self._call_in_turn(0, lambda: None if come.done() else come.set_result(None))
+        await come
+
+    def _call_in_turn(self, place: int, callback: Callable[[], None]) -> None:
+        heappush(self._known, (place, next(self._numbers), callback))
+
+    def _check_conditions(self) -> bool:
+        if self._known:
+            heappop(self._known)[2]()
+            return True
+        return super()._check_conditions()
 
     def _take_commands(self) -> list[cmd.Command]:
         given, self._commands = self._commands, []
@@ -177,6 +205,7 @@ class KeyedInstance(Instance):
 
     def _take_signal(self, event: ev.WorkflowExecutionSignaled) -> None:
         self.loop.enter(self.definition.take_signal, self.object, event)
+        self.loop.drain()
 
 
 def _subject(event: Any) -> int | str:

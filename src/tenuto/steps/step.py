@@ -118,6 +118,7 @@ class WorkflowStep:
         rollback = None if handler is None else self._rollbacks.add(name, count, handler, handler_config)
         kept = self._kept("do", name, count)
         if kept is not None:
+            await self._instance.turn()
             payload = self._result_of(name, kept)
         else:
             code = StepCode(name, count, callback, self._options.result_limit, arguments, delay)
@@ -160,6 +161,7 @@ class WorkflowStep:
     async def _sleep(self, name: str, seconds: float) -> None:
         count = self._ask("sleep", name).count
         if self._kept("sleep", name, count) is not None:
+            await self._instance.turn()
             return
         hooks = self._instance.code.step_hooks()
         if hooks is not None and hooks.skips_sleep(self._at(name, count)):
@@ -195,6 +197,7 @@ class WorkflowStep:
         asked = self._ask("event", name)
         kept = self._kept("event", name, asked.count)
         if kept is not None:
+            await self._instance.turn()
             return shown(self._instance.converter.decode(self._result_of(name, kept)))
         return await self._next_event(asked, wanted, seconds)
 
