@@ -335,20 +335,33 @@ def writes(store: PostgresStore, epochs: dict[int, int]) -> list[Case]:
     ]
 
 
+BY_RUN = [ExecutionRef(workflow(i), run_id(i)) for i in (*TEN, *OVER)]
+LATEST = [ExecutionRef(workflow(i)) for i in (*TEN, *OVER)]
+FOUND = {"executions_pkey", "closed_executions_pkey"}
+FOUND_LATEST = {"executions_by_workflow", "closed_executions_by_workflow"}
+WHOLE = FOUND | {"history_pkey", "notes_pkey", "tasks_pkey"}
+
+
+def loads(store: PostgresStore) -> list[Case]:
+    return [
+        Case("load runs", lambda: store.load(BY_RUN), WHOLE, 2000),
+        Case("load latest runs", lambda: store.load(LATEST), FOUND_LATEST | WHOLE, 2000),
+    ]
+
+
+def load_nothing(store: PostgresStore) -> Case:
+    """What `load` reads of runs that it has found."""
+    values = {"slot": 0, "partition": [0], "run_id": ["run"], "whole": False}
+    return Case("load", lambda: store._fetch("load", values), WHOLE, 30)
+
+
 def reads(store: PostgresStore, member: str) -> list[Case]:
     every = range(256)
-    by_run = [ExecutionRef(workflow(i), run_id(i)) for i in (*TEN, *OVER)]
-    latest = [ExecutionRef(workflow(i)) for i in (*TEN, *OVER)]
-    found = {"executions_pkey", "closed_executions_pkey"}
-    found_latest = {"executions_by_workflow", "closed_executions_by_workflow"}
-    whole = {"history_pkey", "notes_pkey", "tasks_pkey"}
     working = [task_of(i) for i in TEN]
     kinds = [TaskKind.WORKFLOW, TaskKind.ACTIVITY]
     return [
-        Case("load runs", lambda: store.load(by_run), found | whole, 2000),
-        Case("load latest runs", lambda: store.load(latest), found_latest | whole, 2000),
-        Case("rows", lambda: store.rows(by_run), found, 1000),
-        Case("latest rows", lambda: store.rows(latest), found_latest, 1000),
+        Case("rows", lambda: store.rows(BY_RUN), FOUND, 1000),
+        Case("latest rows", lambda: store.rows(LATEST), FOUND_LATEST, 1000),
         Case("due", lambda: store.due(every, NOW + 2_000 * 1_000_000_000, None, 100), {"executions_by_wake"}, 3000),
         Case("receive", lambda: store.receive(every, list(range(299_000, 299_100)), 100), {"inbox_pkey"}, 4000),
         Case("receive one", lambda: store.receive([7], [], 100), {"inbox_pkey"}, 100),
@@ -435,7 +448,7 @@ async def test_every_hot_statement_goes_through_its_index(monkeypatch: pytest.Mo
             with explainer.listens(monkeypatch) as plans:
                 await case.verb()
             problems += [*misled(case, plans), *costly(case, plans)]
-        for case in [*reads(store, "engine"), *listings(store), *searches(store)]:
+        for case in [*loads(store), *reads(store, "engine"), *listings(store), *searches(store)]:
             await case.verb()  # who reads often has marked what is dead
             with explainer.listens(monkeypatch) as plans:
                 await case.verb()
@@ -459,7 +472,7 @@ async def test_plans_made_while_there_is_nothing_are_as_good(monkeypatch: pytest
             await connection.execute("; ".join(f"ANALYZE {schema}.{table}" for table in LARGE))
         explainer = Explainer(names, executes=False)
         epochs = (await store.lease("engine", 0, 3600 * 1_000_000_000, Rank.SERVER)).epochs
-        for case in [*writes(store, epochs), *reads(store, "engine")]:
+        for case in [*writes(store, epochs), load_nothing(store), *reads(store, "engine")]:
             with explainer.listens(monkeypatch) as plans, suppress(StoreError):
                 await case.verb()
             # What isn't there can't be changed, and is looked for among what has closed.

@@ -30,18 +30,31 @@ _FIRST, _LAST = -(2**63), 2**63 - 1
 
 
 async def load(fetch: Fetch, refs: Sequence[ExecutionRef], closed_history: bool) -> list[StoredExecution | None]:
-    found = await _find(fetch, "load", refs, {"whole": closed_history})
+    places = await _find(fetch, "places", refs)
+    records: dict[str, Any] = {}
+    for slot in {place["slot"] for place in places if place is not None}:
+        there = {
+            (place["partition"], place["run_id"]) for place in places if place is not None and place["slot"] == slot
+        }
+        named: dict[str, object] = {
+            "slot": slot,
+            "partition": [partition for partition, _ in there],
+            "run_id": [run_id for _, run_id in there],
+            "whole": closed_history,
+        }
+        records.update((record["run_id"], record) for record in await fetch("load", named))
+    found = [None if place is None else records.get(place["run_id"]) for place in places]
     # Each is a run of its own, for a caller may change it.
     return [None if record is None else _stored(record) for record in found]
 
 
 async def rows(fetch: Fetch, refs: Sequence[ExecutionRef]) -> list[ExecutionRow | None]:
-    found = await _find(fetch, "rows", refs, {})
+    found = await _find(fetch, "rows", refs)
     return [None if record is None else execution_row(record) for record in found]
 
 
-async def _find(fetch: Fetch, verb: str, refs: Sequence[ExecutionRef], more: dict[str, object]) -> list[Any | None]:
-    """A record for each of `refs`."""
+async def _find(fetch: Fetch, what: str, refs: Sequence[ExecutionRef]) -> list[Any | None]:
+    """A record for each of `refs`: with `rows` its row, with `places` where its run lies."""
     by_run = {(partition_of(ref.workflow_id), ref.run_id) for ref in refs if ref.run_id is not None}
     latest = {ref.workflow_id for ref in refs if ref.run_id is None}
     found: dict[tuple[str, str | None], Any] = {}
@@ -50,14 +63,14 @@ async def _find(fetch: Fetch, verb: str, refs: Sequence[ExecutionRef], more: dic
             "partition": [partition for partition, _ in by_run],
             "run_id": [escape(run_id) for _, run_id in by_run],
         }
-        for record in await fetch(f"{verb}_by_run", named | more):
+        for record in await fetch(f"{what}_by_run", named):
             found[unescape(record["workflow_id"]), unescape(record["run_id"])] = record
     if latest:
         named = {
             "partition": [partition_of(workflow_id) for workflow_id in latest],
             "workflow_id": [escape(workflow_id) for workflow_id in latest],
         }
-        for record in await fetch(f"{verb}_by_workflow", named | more):
+        for record in await fetch(f"{what}_by_workflow", named):
             found[unescape(record["workflow_id"]), None] = record
     return [found.get((ref.workflow_id, ref.run_id)) for ref in refs]
 

@@ -313,6 +313,19 @@ CROSS JOIN LATERAL (
     )
 ) AS e
 
+-- fragment: of_slot
+-- The runs of one slot: the planner leaves out the others, which makes the statement many times as fast to begin.
+unnest(:partition::smallint[], :run_id::text[]) AS v (partition, id)
+CROSS JOIN LATERAL (
+    SELECT {columns}
+    FROM {schema}.executions AS e
+    WHERE e.partition = ANY (ARRAY[v.partition]) AND e.run_id = v.id AND e.slot = :slot::smallint
+    UNION ALL
+    SELECT {columns}
+    FROM {schema}.closed_executions AS e
+    WHERE e.partition = ANY (ARRAY[v.partition]) AND e.run_id = v.id AND e.slot = :slot::smallint
+) AS e
+
 -- fragment: belongings
 -- What belongs to a run. Of a closed run, unless asked, only how long its history is.
 h.size, h.events, n.keys AS note_keys, n.notes, t.keys AS task_keys, t.kinds, t.queues, t.claimed_by, t.claimed_at,
@@ -324,7 +337,7 @@ CROSS JOIN LATERAL (
         coalesce(sum(octet_length(h.events)), 0)::bigint AS size,
         array_agg(h.events ORDER BY h.first_event_id) FILTER (WHERE e.close_time IS NULL OR :whole) AS events
     FROM {schema}.history AS h
-    WHERE h.partition = e.partition AND h.run_id = e.run_id AND h.slot = e.slot
+    WHERE h.partition = e.partition AND h.run_id = e.run_id AND h.slot = :slot::smallint
 ) AS h
 CROSS JOIN LATERAL (
     SELECT array_agg(n.key) AS keys, array_agg(n.note) AS notes
@@ -341,11 +354,14 @@ CROSS JOIN LATERAL (
     WHERE t.partition = e.partition AND t.run_id = e.run_id AND e.close_time IS NULL
 ) AS t
 
--- name: load_by_run
-SELECT {columns}, {belongings} FROM {by_run} {with_belongings};
+-- name: load
+SELECT {columns}, {belongings} FROM {of_slot} {with_belongings};
 
--- name: load_by_workflow
-SELECT {columns}, {belongings} FROM {by_workflow} {with_belongings};
+-- name: places_by_run
+SELECT e.partition, e.workflow_id, e.run_id, e.slot FROM {by_run};
+
+-- name: places_by_workflow
+SELECT e.partition, e.workflow_id, e.run_id, e.slot FROM {by_workflow};
 
 -- name: rows_by_run
 SELECT {columns} FROM {by_run};
