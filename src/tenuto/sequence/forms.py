@@ -16,7 +16,7 @@ from tenuto.sequence.stages import Chain, Stage
 if TYPE_CHECKING:
     from tenuto.sequence.workflow import Sequence
 
-__all__ = ["from_json", "schema", "to_json"]
+__all__ = ["from_json", "outline", "schema", "to_json"]
 
 
 def schema(sequence: Sequence, format: str, mode: str) -> str:
@@ -31,6 +31,14 @@ def schema(sequence: Sequence, format: str, mode: str) -> str:
     if format == "text":
         return _Text(mode == "full").draw(sequence)
     raise ValueError(f"a schema is mermaid, json or text, not {format!r}")
+
+
+def outline(stages: tuple[Stage, ...]) -> str:
+    """The names of all nodes as they are arranged: the same in every process."""
+    return " >> ".join(
+        stage.name + "".join(f"({outline(inner)})" for _, inner in _within(stage) if stage.kind != "sequence")
+        for stage in stages
+    )
 
 
 class _Text:

@@ -25,11 +25,7 @@ def _operand(value: Any, left: Any, right: Any) -> Stage:
     try:
         return as_stage(value)
     except TypeError as error:
-        raise TypeError(f"Cannot chain {_described(left)} with {_described(right)}: {error}") from None
-
-
-def _described(value: Any) -> str:
-    return f"{type(value).__name__} {getattr(value, 'name', None) or value!r}"
+        raise TypeError(f"Cannot chain {left!r} with {right!r}: {error}") from None
 
 
 def as_stage(value: Any) -> Stage:

@@ -163,7 +163,7 @@ class Run:
         attempts = execution.policy.attempts if execution.policy else execution.attempts
         note = (
             f"in workflow {self.workflow_name!r}: node {execution.effective_name!r}, position {place}"
-            f"{f' of branch {execution.scope.path}' if execution.scope.path else ''}, "
+            f"{f' of branch {execution.scope.path[:-1]}' if execution.scope.path else ''}, "
             f"attempt {execution.attempts} of {attempts}"
         )
         if note not in getattr(error, "__notes__", ()):

@@ -64,7 +64,7 @@ class Scope:
         """Lines for the branches of the next block."""
         self.blocks += 1
         path = f"{self.path}{self.blocks}."
-        return [Scope(self.max_steps, f"{path}{index}/", self, self.recorded) for index in range(count)]
+        return [Scope(self.max_steps, f"{path}{index}/", self, self.recorded) for index in range(1, count + 1)]
 
     def inside(self, name: str, max_steps: int) -> Scope:
         """The line inside of a nested sequence: to the outside it is one node."""

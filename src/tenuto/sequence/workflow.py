@@ -11,13 +11,13 @@ from tenuto.sequence.carrying import carry_out, carry_out_async
 from tenuto.sequence.clock import Clock, SystemClock
 from tenuto.sequence.controller import WorkflowController
 from tenuto.sequence.errors import WorkflowError, WorkflowStoppedException
-from tenuto.sequence.forms import from_json, schema, to_json
+from tenuto.sequence.forms import from_json, outline, schema, to_json
 from tenuto.sequence.hooks import Hooks
 from tenuto.sequence.joining import as_stage, join, stages_of
 from tenuto.sequence.parameters import Arguments, Parameters
 from tenuto.sequence.run import Run, Settings
 from tenuto.sequence.scope import Scope
-from tenuto.sequence.stages import Chain, Stage
+from tenuto.sequence.stages import Stage
 from tenuto.sequence.state import SharedState, current_state
 from tenuto.sequence.streaming import stream
 from tenuto.sequence.walk import Walk, walk
@@ -166,5 +166,4 @@ def _chained(stages: Any) -> tuple[Stage, ...]:
 
 
 def _name_of(stages: tuple[Stage, ...]) -> str:
-    text = Chain(stages).name
-    return f"Sequence_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"Sequence_{hashlib.sha256(outline(stages).encode()).hexdigest()[:8]}"
