@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenuto.testing.activities import ActivityEnvironment
+    from tenuto.testing.crash import CrashPoint, crash_points
     from tenuto.testing.environment import WorkflowEnvironment
     from tenuto.testing.mocks import ActivityMock, mock_activity
     from tenuto.testing.replayer import MissingCodeError, Replayer, WorkflowReplayResult, WorkflowReplayResults
@@ -16,22 +17,26 @@ if TYPE_CHECKING:
 __all__ = [
     "ActivityEnvironment",
     "ActivityMock",
+    "CrashPoint",
     "MissingCodeError",
     "Replayer",
     "WorkflowEnvironment",
     "WorkflowReplayResult",
     "WorkflowReplayResults",
+    "crash_points",
     "mock_activity",
 ]
 
 _HOMES = {
     "ActivityEnvironment": "activities",
     "ActivityMock": "mocks",
+    "CrashPoint": "crash",
     "MissingCodeError": "replayer",
     "Replayer": "replayer",
     "WorkflowEnvironment": "environment",
     "WorkflowReplayResult": "replayer",
     "WorkflowReplayResults": "replayer",
+    "crash_points": "crash",
     "mock_activity": "mocks",
 }
 

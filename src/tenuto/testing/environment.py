@@ -136,7 +136,7 @@ class WorkflowEnvironment:
     ) -> None:
         unheard = self.failed_assertion
         failed = error or unheard
-        if isinstance(failed, Exception):
+        if isinstance(failed, Exception) and not self.store.dead:
             done = await self.timelines()
             failed.add_note(f"What the workflows did:\n{done}" if done else "There were no workflows.")
         await self.shutdown()

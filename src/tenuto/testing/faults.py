@@ -90,6 +90,10 @@ class FaultyStore:
         """Let the process die at the `number`-th call of `verb`, before or after its work is done."""
         self._faults[verb, number] = Fault(after, None)
 
+    def forget_faults(self) -> None:
+        """Let nothing fail any more."""
+        self._faults.clear()
+
     def kill(self) -> None:
         """Let the process die now."""
         self.dead = True
