@@ -24,6 +24,7 @@ from tenuto.engine.claimer import Claimer
 from tenuto.engine.claims import Claims
 from tenuto.engine.clock import Clock
 from tenuto.engine.closed_runs import ClosedRuns
+from tenuto.engine.concurrency import Concurrency
 from tenuto.engine.decisions import Decisions
 from tenuto.engine.dispatch import Dispatch
 from tenuto.engine.eviction import Eviction
@@ -115,6 +116,7 @@ class Engine:
         self.turns = Turns(self)
         self.updates = UpdateWaiters(self)
         self.queries = Queries(self)
+        self.concurrency = Concurrency(self)
         self.inbox = Inbox(self)
         self.outbox = Outbox(self)
         self.claimer = Claimer(self)
@@ -141,6 +143,7 @@ class Engine:
             self.spawn(self.outbox.run(), "outbox")
             self.spawn(self.claimer.watch(), "what was claimed")
             self.spawn(self.claims.watch(), "claims of others")
+            self.spawn(self.concurrency.watch(), "who shares limits of runs")
 
     async def stop(self) -> None:
         """Write what is decided and give the partitions back."""
@@ -159,6 +162,7 @@ class Engine:
             self.failed.cancel()
         self._refuse_waiters(RPCError("the engine was stopped", RPCStatusCode.UNAVAILABLE))
         try:
+            await self.concurrency.close()
             await self.store.release(self.ownership.owner)
         except StoreError as error:
             logger.warning("the partitions could not be given back, others take them in a while: %s", error)
@@ -242,6 +246,7 @@ class Engine:
         partitions where nothing is under way any more."""
         moving = set(partitions)
         await self.graphs.share_limits()
+        await self.concurrency.share()
         self.dispatch.hand_over(moving)
         self.turns.hand_over(moving)
         self.graphs.hand_over(moving)
@@ -261,6 +266,7 @@ class Engine:
                 self.queries.elsewhere.forward()
                 self.inbox.leave(moving - restless)
                 self.graphs.left(moving - restless)
+                self.concurrency.leave_partitions(moving - restless)
                 return [partition for partition in partitions if partition not in restless]
             await asyncio.sleep(0.01)
         return []
@@ -553,6 +559,7 @@ class Engine:
         # The row first: a message that comes back within this batch must find a run closed that has just closed.
         close_row(resident, execution)
         self._sort_effects(resident, execution)
+        self.concurrency.settle(resident)
         plan_wake(self, resident, execution)
         if execution.unwritten or execution.changed_notes or resident.row_changed:
             self.batch.add(resident)
@@ -563,6 +570,8 @@ class Engine:
         for effect in execution.take_effects():
             match effect:
                 case effects.ActivityReady():
+                    if not self.concurrency.admits(resident):
+                        continue
                     if not self.dispatch.leave_to_others(resident, effect.scheduled_event_id):
                         later.append(partial(self.dispatch.offer, resident, effect.scheduled_event_id))
                 case effects.Deadline():

@@ -160,6 +160,17 @@ class Permits:
             else:
                 del self._shares[key]
 
+    async def give_back(self) -> None:
+        """Nothing is out any more, and nothing will be: others shall have it all. Raises StoreError."""
+        for key, share in list(self._shares.items()):
+            share.out.clear()
+            share.unmet, share.kept, share.spare_until = False, 0, 0.0
+            if share.held:
+                await self._balance(key, share)
+            if share.alarm is not None:
+                share.alarm.cancel()
+        self._shares.clear()
+
     def _plan(self, key: str, share: Share, delay: float) -> None:
         """Balance after `delay` seconds, or sooner if that is planned already."""
         if share.balancing.locked():

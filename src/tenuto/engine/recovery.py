@@ -103,6 +103,7 @@ class Recovery:
                 activities.lose_attempt(execution, scheduled_event_id, now)
             elif activity.note.next_attempt_time is None or activity.note.next_attempt_time <= now:
                 execution.effects.append(effects.ActivityReady(scheduled_event_id))
+        self._engine.concurrency.adopt(resident)
         self._engine.watch_deadlines(execution)
         self._engine.touch(resident)
 
@@ -121,6 +122,7 @@ class Recovery:
         self._engine.timers.clear()
         self._engine.dispatch.forget_queued()
         self._engine.graphs.start_over()
+        self._engine.concurrency.clear()
         for batch in lost:
             for tell in batch.failed:
                 tell(error)
@@ -184,7 +186,7 @@ class Recovery:
             parking.drop(self._engine, row)
             return
         resident.parked.setdefault(row.key, parking.parked(row))
-        if row.key:
+        if row.key and self._engine.concurrency.admits(resident):
             self._engine.dispatch.offer(resident, row.key)
         self._engine.touch(resident)
 

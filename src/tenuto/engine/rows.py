@@ -40,6 +40,8 @@ def plan_wake(engine: Engine, resident: Resident, execution: Execution) -> None:
 def wake_time(engine: Engine, resident: Resident, execution: Execution) -> int | None:
     """When a restarted engine would have to look at this execution; 0 is at once, None never."""
     state = execution.state
+    if execution.in_line or (state.started.concurrency is not None and resident.parked):
+        return 0  # whoever has it next has to count it
     if execution.task_failure is not None and not state.paused:
         return 0
     if (

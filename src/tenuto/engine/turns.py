@@ -79,6 +79,8 @@ class Turns:
             if not execution.wants_task(now):
                 self._engine.queries.elsewhere.proceed(resident)
                 return
+            if not self._engine.concurrency.admits(resident):
+                return
             host = self._hosts.get(resident.row.task_queue)
             if 0 in resident.parked and (host is None or self._engine.store.shared):
                 return  # there is one way to a task that waits in the store: to claim it
