@@ -1,4 +1,4 @@
-"""`tenuto server` as a process of its own, on a free loopback port and a SQLite file, for clients to be pointed at."""
+"""`tenuto server` as a process of its own, on a free loopback port, for clients to be pointed at."""
 
 import os
 import re
@@ -44,10 +44,12 @@ class ServerProcess:
 
 
 @contextmanager
-def running_server(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
+def running_server(
+    folder: Path, environment: Mapping[str, str] | None = None, db: str = "sqlite:///clients.db"
+) -> Iterator[ServerProcess]:
     """A server in `folder`, stopped at the end; it must stop cleanly."""
     with (folder / "server.txt").open("wb") as log:
-        command = [sys.executable, "-m", "tenuto", "server", "--db", "sqlite:///clients.db", "--port", "0"]
+        command = [sys.executable, "-m", "tenuto", "server", "--db", db, "--port", "0"]
         process = subprocess.Popen(command, cwd=folder, env=os.environ | (environment or {}), stdout=log, stderr=log)
     server = None
     try:
