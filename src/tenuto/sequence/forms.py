@@ -66,38 +66,41 @@ class _Mermaid:
     def __init__(self, full: bool) -> None:
         self._full = full
         self._lines = ["flowchart TD"]
-        #: Where each stage was drawn, for the arrows of loops.
-        self._drawn: dict[Stage, str] = {}
         self._count = 0
 
     def draw(self, sequence: Sequence) -> str:
-        self._chain(sequence.stages, [])
+        self._chain(sequence.stages, [], {})
         return "\n".join(self._lines)
 
-    def _chain(self, stages: tuple[Stage, ...], before: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Draw stages after `before`, pairs of a drawn stage and the arrow's label; where the chain's end is."""
+    def _chain(
+        self, stages: tuple[Stage, ...], before: list[tuple[str, str]], earlier: dict[Stage, str]
+    ) -> list[tuple[str, str]]:
+        """Draw stages after `before`, pairs of a drawn stage and the arrow's label; where the chain's end is.
+
+        `earlier` says where the stages were drawn that a decision may go back to."""
         for stage in stages:
             own = self._stage(stage)
             self._arrows(before, own)
             before = [(own, "")]
             if self._full and not stage.is_node:
-                before = self._inside(stage, own)
+                before = self._inside(stage, own, earlier)
+            earlier = {**earlier, stage: own}
         return before
 
-    def _inside(self, stage: Stage, own: str) -> list[tuple[str, str]]:
+    def _inside(self, stage: Stage, own: str, earlier: dict[Stage, str]) -> list[tuple[str, str]]:
         ends: list[tuple[str, str]] = []
         for label, inner in _within(stage):
-            *forward, last = inner
-            if isinstance(stage, Decision) and last in self._drawn:
-                for node, text in self._chain(tuple(forward), [(own, label)]):
-                    self._arrows([(node, text)], self._drawn[last])
-                continue
-            ends += self._chain(inner, [(own, label if isinstance(stage, Decision) else "")])
+            if not isinstance(stage, Decision):
+                ends += self._chain(inner, [(own, "")], {})
+            elif inner[-1] in earlier:
+                self._arrows(self._chain(inner[:-1], [(own, label)], earlier), earlier[inner[-1]])
+            else:
+                ends += self._chain(inner, [(own, label)], earlier)
         return ends or [(own, "")]
 
     def _stage(self, stage: Stage) -> str:
         self._count += 1
-        identity = self._drawn[stage] = f"n{self._count}"
+        identity = f"n{self._count}"
         left, right = {"decision": ("{", "}"), "block": ("[[", "]]"), "sequence": ("[/", "/]")}.get(
             stage.kind, ("[", "]")
         )

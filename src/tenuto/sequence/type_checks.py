@@ -78,9 +78,8 @@ def check_node_chain_types(chain: Stage) -> list[str]:
 
 def check_join(left: Stage, right: Stage) -> None:
     """Check `left >> right` where they meet. Raises TypeError in the strict mode, else warns."""
-    before, after = _stages_of(left), _stages_of(right)
-    if not before or not after:
-        return
+    before = left.stages if isinstance(left, Chain) else (left,)
+    after = right.stages if isinstance(right, Chain) else (right,)
     for problem in _between(before[-1], after[0], before):
         if _checker.strict:
             raise TypeError(problem)
@@ -167,7 +166,7 @@ def _all_nodes(stages: tuple[Stage, ...]) -> Iterator[BaseNode]:
     for stage in stages:
         if isinstance(stage, BaseNode):
             yield stage
-        for inner in _inside(stage):
+        for inner in _inside(stage) if stage.kind != "sequence" else ():  # which is one node to the outside
             yield from _all_nodes(inner)
 
 
