@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from tenuto.clients.handle import WorkflowHandle
+from tenuto.model import messages as msg
 from tenuto.model.errors import RPCError, RPCStatusCode, TenutoError
 from tenuto.model.events import ExecutionRef, WorkflowExecutionStarted
+from tenuto.model.policies import WorkflowIDConflictPolicy
+from tenuto.steps.control import ASKED_QUERY, Asked
 from tenuto.steps.instance_status import InstanceStatus, status_of
+from tenuto.steps.kept import kept_before
+from tenuto.steps.keys import Kind
+from tenuto.steps.options import Outcome, StartOptions
 from tenuto.store.protocol import StoredExecution
 
 if TYPE_CHECKING:
@@ -23,6 +29,9 @@ class WorkflowInstanceError(TenutoError):
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+FromStep = str | tuple[str, int] | Mapping[str, Any]
 
 
 class WorkflowInstance:
@@ -73,6 +82,49 @@ class WorkflowInstance:
         if stood.status in ("paused", "waitingForPause"):
             await self._ask("terminate", self._handle.unpause())
 
+    async def restart(self, from_step: FromStep | None = None) -> None:
+        """Run it again from its beginning, under the same id and with the same params; what goes on of it ends.
+
+        With `from_step`, as `("name", count)`, `"name"` or `{"name": ..., "count": ..., "type": ...}` (the type is do,
+        sleep or event, needed only if several have the name), the outcomes of all that its code asked for before that
+        step are kept. That needs a worker that has the code. Raises WorkflowInstanceError (cannot_restart) for a step
+        that it has not come to, or if what is to be kept is too large."""
+        stored = await self._stored()
+        started: WorkflowExecutionStarted = stored.events[0]  # type: ignore[assignment]
+        converter = self._client.data_converter
+        params, *rest = started.input or [converter.encode(None)]
+        options = converter.decode(rest[0], StartOptions) if rest else StartOptions()
+        options.kept = {} if from_step is None else await self._kept(stored, from_step)
+        start = msg.Start(
+            started.workflow_type,
+            started.task_queue,
+            [params, converter.encode(options)],
+            self._client.gateway.new_id(),
+            memo=started.memo,
+            conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
+            identity=self._client.identity,
+            concurrency=started.concurrency,
+        )
+        try:
+            await self._client.ask(ExecutionRef(self._id), start, None)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise
+            raise WorkflowInstanceError(
+                f"instance {self._id!r} can't be restarted: {error}", "instance.cannot_restart"
+            ) from None
+
+    async def _kept(self, stored: StoredExecution, from_step: FromStep) -> dict[str, Outcome]:
+        name, count, kind = _step(from_step)
+        handle = self._client.get_workflow_handle(self._id, run_id=stored.row.run_id)
+        asked = await handle.query(ASKED_QUERY, result_type=list[Asked])
+        try:
+            return kept_before(stored.events, asked, name, count, kind, self._client.data_converter)
+        except LookupError as error:
+            raise WorkflowInstanceError(
+                f"instance {self._id!r} can't be restarted from there: {error}", "instance.cannot_restart"
+            ) from None
+
     async def send_event(self, type: str | Mapping[str, Any], payload: Any = None) -> None:
         """Send an event: `send_event("approved", {...})` or `send_event({"type": "approved", "payload": {...}})`. It is
         on record when this returns, and is kept until the instance waits for one of its type. Raises
@@ -121,3 +173,15 @@ class WorkflowInstance:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             raise self._cannot(what, await self.status()) from None
+
+
+def _step(step: FromStep) -> tuple[str, int, Kind | None]:
+    """Name, count and kind of the step that is meant. Raises ValueError for what can't be one."""
+    parts: Any = {"name": step} if isinstance(step, str) else step
+    if isinstance(step, tuple | list):
+        parts = dict(zip(("name", "count", "type"), step, strict=False))
+    if isinstance(parts, Mapping):
+        name, count, kind = parts.get("name"), parts.get("count", 1), parts.get("type")
+        if isinstance(name, str) and type(count) is int and kind in (None, *get_args(Kind)):
+            return name, count, kind
+    raise ValueError(f"{step!r} names no step; write ('fetch', 1) for the first one that is called fetch")
