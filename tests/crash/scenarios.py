@@ -26,6 +26,7 @@ from tenuto.model.events import (
     WorkflowExecutionUnpaused,
     WorkflowTaskStarted,
 )
+from tests.crash.step_scenarios import make_named_steps, named_steps_check, named_steps_script
 from tests.support.world import Ledger, World, insist
 
 Script = Callable[[World, Client], Awaitable[Any]]
@@ -663,6 +664,7 @@ SCENARIOS = [
     Scenario("crowd", with_steps(Collector), crowd_script, crowd_check),
     Scenario("pauses", with_steps(Collector), pauses_script, pauses_check),
     Scenario("workflow-retry", with_steps(Retried), retried_script, retried_check),
+    Scenario("named-steps", make_named_steps, named_steps_script, named_steps_check),
 ]
 
 
