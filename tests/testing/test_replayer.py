@@ -12,6 +12,7 @@ import pytest
 from tenuto import activity, workflow
 from tenuto.client import WorkflowHistory
 from tenuto.replay.matching import NondeterminismError
+from tenuto.steps import WorkflowEntrypoint, WorkflowStep
 from tenuto.testing import MissingCodeError, Replayer, WorkflowEnvironment
 from tenuto.testing.histories import history_files, read_history
 from tenuto.worker import Worker
@@ -60,6 +61,13 @@ class Other:
     @workflow.run
     async def run(self) -> None:
         pass
+
+
+class Greeter(WorkflowEntrypoint):
+    async def run(self, event: Any, step: WorkflowStep) -> Any:
+        greeting = self.env["GREETING"]
+        await step.sleep("gather breath", "1 hour")
+        return await step.do("greet", lambda: f"{greeting}, {event.payload}")
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +148,15 @@ async def test_histories_in_files(histories: dict[str, WorkflowHistory], tmp_pat
         read_history(tmp_path / "bad.json")
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         list(history_files([tmp_path / "nothing"]))
+
+
+async def test_steps_are_replayed_with_their_environment() -> None:
+    surroundings = {"GREETING": "Hello"}
+    async with (
+        WorkflowEnvironment.start_time_skipping() as env,
+        Worker(env.client, workflows=[Greeter], env=surroundings),
+    ):
+        handle = await env.client.start_workflow(Greeter, "Ada", id="g")
+        assert await handle.result() == "Hello, Ada"
+        history = await handle.fetch_history()
+    await Replayer(workflows=[Greeter], env=surroundings).replay_workflow(history)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tenuto.testing.activities import ActivityEnvironment
     from tenuto.testing.crash import CrashPoint, crash_points
     from tenuto.testing.environment import WorkflowEnvironment
+    from tenuto.testing.introspection import UnreachableError, introspect_workflow, introspect_workflow_instance
     from tenuto.testing.mocks import ActivityMock, mock_activity
     from tenuto.testing.replayer import MissingCodeError, Replayer, WorkflowReplayResult, WorkflowReplayResults
 
@@ -20,10 +21,13 @@ __all__ = [
     "CrashPoint",
     "MissingCodeError",
     "Replayer",
+    "UnreachableError",
     "WorkflowEnvironment",
     "WorkflowReplayResult",
     "WorkflowReplayResults",
     "crash_points",
+    "introspect_workflow",
+    "introspect_workflow_instance",
     "mock_activity",
 ]
 
@@ -33,10 +37,13 @@ _HOMES = {
     "CrashPoint": "crash",
     "MissingCodeError": "replayer",
     "Replayer": "replayer",
+    "UnreachableError": "introspection",
     "WorkflowEnvironment": "environment",
     "WorkflowReplayResult": "replayer",
     "WorkflowReplayResults": "replayer",
     "crash_points": "crash",
+    "introspect_workflow": "introspection",
+    "introspect_workflow_instance": "introspection",
     "mock_activity": "mocks",
 }
 

@@ -57,11 +57,13 @@ class Replayer:
         workflows: Sequence[type[Any]],
         data_converter: DataConverter | None = None,
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
+        env: Any = None,
     ) -> None:
+        """`env` is what entrypoints of `tenuto.steps` find as `self.env`, as with a worker."""
         if not workflows:
             raise ValueError("a replayer needs workflows")
         converter = data_converter or DataConverter.default
-        self._code = WorkflowCode(workflows, converter, "replayer", tuple(workflow_failure_exception_types))
+        self._code = WorkflowCode(workflows, converter, "replayer", tuple(workflow_failure_exception_types), env)
 
     async def replay_workflow(
         self, history: WorkflowHistory, *, raise_on_replay_failure: bool = True

@@ -30,7 +30,8 @@ class Witness:
     def error_of(self, failure: Failure) -> BaseException:
         """The exception itself; one that tells the same if it can't be had, as from another process."""
         for seen, error in reversed(self._seen):
-            if seen is failure:
+            # The record of a step is made of the first one.
+            if seen is failure or (seen.stack_trace and seen.stack_trace == failure.stack_trace):
                 return error
         text = f"{failure.brief()}\n{failure.stack_trace}".rstrip()
         return AssertionError(text) if is_assertion(failure) else ApplicationError(text)
