@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tenuto.client import Client, WorkflowFailureError
-from tenuto.exceptions import ApplicationError
 from tenuto.model.events import AnyEvent
 from tenuto.steps import WorkflowEntrypoint, WorkflowStep, WorkflowTimeoutError
 from tests.support.world import Ledger, World
@@ -57,8 +56,7 @@ async def named_steps_script(world: World, client: Client) -> Any:
     try:
         return await handle.result()
     except WorkflowFailureError as error:
-        assert isinstance(error.cause, ApplicationError)
-        return f"{error.cause.type}: {error.cause.message}"
+        return str(error.cause)
 
 
 def named_steps_check(world: World, result: Any, runs: dict[str, list[AnyEvent]]) -> None:
