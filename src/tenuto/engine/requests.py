@@ -15,6 +15,7 @@ from tenuto.engine.graph_starts import is_name_settled, start_by_name
 from tenuto.engine.origin import FROM_EXECUTION, Origin
 from tenuto.engine.refusals import no_worker
 from tenuto.engine.resident import Resident
+from tenuto.engine.rows import close_row
 from tenuto.history import activities, closing, inbound, pausing
 from tenuto.history.execution import Execution
 from tenuto.history.state import nanoseconds
@@ -86,6 +87,7 @@ def _start(engine: Engine, resident: Resident | None, message: msg.Message, orig
     if refusal is not None:
         return refusal
     if resident is not None:
+        _see_whether_closed(resident)
         if body.request_id == resident.row.request_id:
             # Runs that continued or retried the first one carry its request id on.
             return msg.Started(resident.row.first_run_id, resident.row.first_run_id)
@@ -420,11 +422,18 @@ def _open(resident: Resident) -> Execution:
     return resident.execution
 
 
+def _see_whether_closed(resident: Resident) -> None:
+    """What came just before, in the same turn of the loop, may have closed it."""
+    if resident.execution is not None:
+        close_row(resident, resident.execution)
+
+
 def _find(resident: Resident | None, message: msg.Message, first_run_id: str | None = None) -> msg.Refused | None:
     """None if the message's target is the open run in `resident`."""
     target = message.target
     if resident is None:
         return _gone(message)
+    _see_whether_closed(resident)
     row = resident.row
     if target.run_id is not None and target.run_id != row.run_id:
         return _gone(message)

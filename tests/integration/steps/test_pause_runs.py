@@ -287,6 +287,16 @@ async def test_a_paused_run_can_be_terminated_and_times_out() -> None:
             await second.result()
 
 
+async def test_what_was_closed_a_moment_ago_takes_nothing_in() -> None:
+    async with serving(Listener) as client:
+        handle = await client.start_workflow(Listener.run, id=an_id())
+        asked = handle.terminate(), handle.terminate(), handle.pause(), handle.signal("hear", "late"), handle.unpause()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert answers[0] is None
+        assert [type(answer) for answer in answers[1:]] == [RPCError] * 4
+        assert (await shape(handle))[-1] == "Terminated"
+
+
 async def test_a_start_delay_stands_still_too() -> None:
     clock = ManualClock()
     async with serving(Sleeper, connect={"clock": clock}) as client:
