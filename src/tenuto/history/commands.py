@@ -257,6 +257,7 @@ def _start_child(execution: Execution, command: cmd.StartChildWorkflow, task: in
         identity=this.identity,
         parent=ev.ParentRef(this.workflow_id, this.run_id, event_id),
         root=this.root or ev.ExecutionRef(this.workflow_id, this.run_id),
+        concurrency=command.concurrency,
     )
     target = ev.ExecutionRef(command.workflow_id)
     execution.effects.append(Send(msg.Message(target, start)))

@@ -51,6 +51,7 @@ class StartChildWorkflow(Struct, gc=False, tag=True):
     task_timeout: float = 10.0
     retry: Retry | None = None
     memo: Memo = {}
+    concurrency: int | None = None
 
 
 class SignalExternal(Struct, gc=False, tag=True):

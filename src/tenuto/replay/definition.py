@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tenuto.signatures import Signature, signature_of
@@ -30,6 +30,9 @@ class Handler:
 
 class WorkflowDefinition:
     """A workflow type: the class, its name, its handlers by name."""
+
+    #: Further workflow types that whoever has this one's code has, too.
+    companions: Sequence[WorkflowDefinition] = ()
 
     def __init__(self, cls: type[Any], name: str, failure_exception_types: tuple[type[BaseException], ...]) -> None:
         self.cls = cls

@@ -38,10 +38,11 @@ class WorkflowCode:
         self.live: dict[str, KeyedInstance] = {}
         self._definitions: dict[str, WorkflowDefinition] = {}
         for workflow in workflows:
-            definition = WorkflowDefinition.of(workflow)
-            if definition.name in self._definitions:
-                raise ValueError(f"two workflows are named {definition.name!r}; give one @workflow.defn(name=...)")
-            self._definitions[definition.name] = definition
+            own = WorkflowDefinition.of(workflow)
+            for definition in (own, *own.companions):
+                if definition.name in self._definitions:
+                    raise ValueError(f"two workflows are named {definition.name!r}; give one @workflow.defn(name=...)")
+                self._definitions[definition.name] = definition
 
     @property
     def types(self) -> Collection[str]:

@@ -11,6 +11,7 @@ Inside of another workflow it is used in the callback of a step, as one of what 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,13 +19,18 @@ from typing import Any
 from tenuto.clients.client import Client
 from tenuto.exceptions import WorkflowAlreadyStartedError
 from tenuto.model import messages as msg
-from tenuto.model.events import ExecutionRef
-from tenuto.model.policies import WorkflowIDReusePolicy
+from tenuto.model.errors import PayloadError
+from tenuto.model.events import ExecutionRef, WorkflowExecutionStarted
+from tenuto.model.policies import ExecutionStatus, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from tenuto.replay.definition import resolve_workflow
 from tenuto.replay.steps import RESERVED
 from tenuto.steps.entrypoint import WorkflowEntrypoint
 from tenuto.steps.instance import WorkflowInstance, WorkflowInstanceError
 from tenuto.steps.options import LEAST_STEPS, MOST_STEPS, RESULT_LIMIT, STEP_LIMIT, StartOptions
+from tenuto.steps.schedules import Plan, parse_schedules, scheduler_id, scheduler_type
+from tenuto.store.protocol import StoredExecution
+
+logger = logging.getLogger("tenuto.steps")
 
 _ID = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_-]*")
 _LONGEST_ID = 100
@@ -44,6 +50,7 @@ class Workflow:
         concurrency: int | None = None,
         step_limit: int | None = None,
         result_limit: int | None = None,
+        schedules: Sequence[Any] | None = None,
     ) -> None:
         """`workflow` is the entrypoint, or its name where its code isn't. `task_queue` is the one that its workers
         serve. The limits hold for instances that are created from now on:
@@ -53,7 +60,12 @@ class Workflow:
         `step_limit`    steps of one instance, 1 to 25,000; 10,000 unless given
         `result_limit`  bytes of the result of one step; 1 MiB unless given
 
-        Raises TypeError for what is no entrypoint, ValueError for a limit that can't be."""
+        `schedules` start instances by the clock: cron expressions such as "0 9 * * *" (UTC), or with a time zone as
+        ("0 9 * * *", "Europe/Rome"). They are put on record at once and stay until another binding brings others, or
+        `[]` for none; see `schedules.py` for what happens at a tick.
+
+        Raises TypeError for what is no entrypoint, ValueError for a limit or a schedule that can't be, RuntimeError
+        for schedules outside of an event loop."""
         self.client = client
         self.name: str = resolve_workflow(workflow)[1]
         self.task_queue = task_queue
@@ -63,6 +75,10 @@ class Workflow:
         assert steps is not None
         assert result is not None
         self._options = StartOptions(step_limit=steps, result_limit=result)
+        self._crons = None if schedules is None else parse_schedules(schedules)
+        if self._crons is not None:
+            self._scheduling = asyncio.get_running_loop().create_task(self.schedule())
+            self._scheduling.add_done_callback(self._scheduled)
 
     def __repr__(self) -> str:
         return f"Workflow({self.name!r}, task_queue={self.task_queue!r})"
@@ -106,6 +122,44 @@ class Workflow:
         if row is None or row.workflow_type != self.name:
             raise instance.not_found()
         return instance
+
+    # -- schedules -----------------------------------------------------------------------------------------------------
+
+    async def schedule(self) -> None:
+        """Put the schedules on record, unless they are; happens by itself, and again does no harm. When this returns,
+        they are."""
+        if self._crons is None:
+            return
+        plan = Plan(self.name, self.task_queue, self._crons, self._options, self._concurrency)
+        handle = self.client.get_workflow_handle(scheduler_id(self.name))
+        recorded = await self.client.gateway.load(ExecutionRef(handle.id))
+        running = recorded is not None and recorded.row.status is ExecutionStatus.RUNNING
+        if running and not self._crons:
+            await handle.terminate(reason="there are no schedules any more")
+        if not self._crons or (running and self._is_planned(plan, recorded)):
+            return
+        await self.client.start_workflow(
+            scheduler_type(self.name),
+            plan,
+            id=handle.id,
+            task_queue=self.task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
+        )
+
+    def _is_planned(self, plan: Plan, recorded: StoredExecution | None) -> bool:
+        started = recorded.events[0] if recorded is not None and recorded.events else None
+        if not isinstance(started, WorkflowExecutionStarted) or started.task_queue != self.task_queue:
+            return False
+        try:
+            return bool(self.client.data_converter.decode(started.input[0], Plan) == plan)
+        except PayloadError:
+            return False  # another version wrote it
+
+    def _scheduled(self, scheduling: asyncio.Task[None]) -> None:
+        if not scheduling.cancelled() and scheduling.exception() is not None:
+            logger.error("the schedules of %s are not on record: %s", self.name, scheduling.exception())
+
+    # -- starting ------------------------------------------------------------------------------------------------------
 
     async def _start_if_new(self, id: str, params: Any) -> WorkflowInstance | None:
         try:

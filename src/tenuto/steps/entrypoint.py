@@ -20,6 +20,7 @@ from tenuto.replay.steps import RESERVED
 from tenuto.steps.control import ASKED_QUERY, Asked
 from tenuto.steps.events import Inbox
 from tenuto.steps.options import StartOptions
+from tenuto.steps.schedules import SchedulerDefinition
 from tenuto.steps.step import WorkflowStep
 from tenuto.workflows.context import utc
 
@@ -56,6 +57,7 @@ class EntrypointDefinition(KeyedDefinition):
 
     def __init__(self, cls: type[WorkflowEntrypoint], name: str) -> None:
         super().__init__(cls, name, _run, {ASKED_QUERY: _asked})
+        self.companions = (SchedulerDefinition(name),)
 
     def construct(self, instance: KeyedInstance) -> Running:
         return Running(instance)
