@@ -47,7 +47,7 @@ async def test_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monk
     try:
         for block in blocks(page):
             if not NAME.match(block):
-                code = compile(block, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                code = compile(block, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
                 running = eval(code, namespace)
                 if inspect.iscoroutine(running):
                     await running
