@@ -1,7 +1,7 @@
 """How steps fail: what their code raises to say how, what is recorded of it, and what comes out where the step is
 awaited.
 
-Exception
+TenutoError
   +-- StepError                 a step failed with an error that is no builtin one; `name` and `message` tell
         +-- NonRetryableError   raised by a step: no further attempt
         +-- WorkflowTimeoutError (also TimeoutError)   an attempt, or the wait for an event, took too long
@@ -17,11 +17,12 @@ from tenuto.converter import DataConverter
 from tenuto.exceptions import ApplicationError, CancelledError, FailureError
 from tenuto.exceptions import TimeoutError as TimeoutFailureError
 from tenuto.failures import to_failure
+from tenuto.model.errors import TenutoError
 from tenuto.model.failures import ApplicationFailure, Failure
 from tenuto.model.payloads import Payload
 
 
-class StepError(Exception):
+class StepError(TenutoError):
     """A step failed with an error that is no builtin one. `name` is that of its class, `message` what it said."""
 
     def __init__(self, message: str = "", name: str | None = None) -> None:
