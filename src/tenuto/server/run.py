@@ -149,7 +149,6 @@ def _bound(host: str, port: int) -> socket.socket:
                 family=socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET,
                 dualstack_ipv6=socket.has_dualstack_ipv6(),
                 backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE,
             )
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
