@@ -27,6 +27,7 @@ from tenuto.model.events import ExecutionRef, WorkflowExecutionContinuedAsNew
 from tenuto.model.policies import ExecutionStatus
 from tenuto.replay.definition import handler_name
 from tenuto.signatures import signature_of
+from tenuto.store.protocol import ExecutionFilter
 
 if TYPE_CHECKING:
     from tenuto.clients.client import Client
@@ -257,6 +258,20 @@ class WorkflowHandle(Generic[T]):
         closed."""
         body = msg.Unpause(note, self._client.identity, self._client.gateway.new_id())
         await self._client.ask(self._target, body, rpc_timeout)
+
+    async def delete(self, *, rpc_timeout: Duration | None = None) -> None:
+        """Forget all runs of the workflow id, histories and results with them, before their retention is over. Raises
+        RPCError: NOT_FOUND if there is none, FAILED_PRECONDITION if the latest has not ended."""
+        runs: list[ExecutionRef] = []
+        while rows := await self._client.gateway.store.find(ExecutionFilter(workflow_id=self._id), 100, len(runs)):
+            runs += [ExecutionRef(self._id, row.run_id) for row in rows]
+        if not runs:
+            raise not_found(ExecutionRef(self._id))
+        latest = await self._client.gateway.load(ExecutionRef(self._id))
+        if latest is not None and latest.row.status is ExecutionStatus.RUNNING:
+            runs = [ExecutionRef(self._id, latest.row.run_id)]  # which is refused, and says why
+        for run in reversed(runs):  # the latest last: it is what the others are found by
+            await self._client.ask(run, msg.Delete(), rpc_timeout)
 
     def _chain(self) -> str | None:
         """With a handle from a start, a later chain of the same workflow id must not be hit."""

@@ -27,6 +27,7 @@ class Batch:
         "failed",
         "received",
         "redo",
+        "removed",
         "residents",
         "seconds",
         "sent",
@@ -47,6 +48,8 @@ class Batch:
         self.tasks_done: list[TaskRow] = []
         #: Tasks that whoever claimed them shall stop, and why.
         self.cancelled: list[tuple[TaskRow, str]] = []
+        #: (partition, run id) of runs to forget.
+        self.removed: list[tuple[int, str]] = []
         #: To be called, in order, once the commit is durable.
         self.effects: list[Callable[[], None]] = []
         #: To be called if it was not written: whoever waits for an acknowledgement must not get one.
@@ -69,6 +72,7 @@ class Batch:
             or self.cancelled
             or self.documents
             or self.deleted_documents
+            or self.removed
         )
 
     def add(self, resident: Resident) -> None:
@@ -87,6 +91,7 @@ class Batch:
             cancelled=self.cancelled,
             documents=self.documents,
             deleted_documents=self.deleted_documents,
+            removed=self.removed,
         )
         partitions: set[int] = {task.partition for task in self.tasks}
         partitions.update(task.partition for task in self.tasks_done)
@@ -94,7 +99,7 @@ class Batch:
         for resident in self.residents:
             if _add_rows(commit, resident, self.transitions):
                 partitions.add(resident.row.partition)
-        partitions.update(partition for partition, _ in self.received)
+        partitions.update(partition for partition, _ in [*self.received, *self.removed])
         if not partitions and not self.sent and not self.documents and not self.deleted_documents:
             return None
         commit.epochs = {partition: epochs.get(partition, -1) for partition in partitions}

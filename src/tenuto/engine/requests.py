@@ -292,6 +292,28 @@ def _unpause(engine: Engine, resident: Resident | None, message: msg.Message, or
     return msg.Done(resident.row.run_id)
 
 
+def _delete(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
+    run_id = message.target.run_id
+    if resident is None or run_id is None or resident.removed:
+        return _gone(message)
+    if run_id != resident.row.run_id:  # an older run of the id, which has ended
+        engine.batch.removed.append((resident.row.partition, run_id))
+        return msg.Done(run_id)
+    _see_whether_closed(resident)
+    if not resident.closed:
+        return msg.Refused(
+            RPCStatusCode.FAILED_PRECONDITION,
+            f"workflow {resident.row.workflow_id!r} has not ended and can't be deleted; terminate it first",
+        )
+    if resident.execution is not None or not resident.clean:
+        engine.eviction.when_clean(resident, lambda again: engine.arrive(again, message, origin), origin)
+        return None
+    resident.removed = True
+    engine.batch.removed.append((resident.row.partition, run_id))
+    engine.batch.effects.append(lambda: engine.residents.evict(resident))
+    return msg.Done(run_id)
+
+
 def _update(engine: Engine, resident: Resident | None, message: msg.Message, origin: Origin) -> msg.Answer | None:
     body: msg.Update = message.body  # type: ignore[assignment]
     if resident is not None and resident.closed:
@@ -479,6 +501,7 @@ _HANDLERS: dict[type[Any], Handler] = {
     msg.Terminate: _terminate,
     msg.Pause: _pause,
     msg.Unpause: _unpause,
+    msg.Delete: _delete,
     msg.Update: _update,
     msg.PollUpdate: _poll_update,
     msg.Query: _query,

@@ -87,6 +87,10 @@ class Unpause(Struct, array_like=True, gc=False, tag_field="kind", tag="unpause"
     request_id: str = ""
 
 
+class Delete(Struct, array_like=True, gc=False, tag_field="kind", tag="delete"):
+    """Forget the run, which has ended."""
+
+
 class Update(Struct, array_like=True, gc=False, tag_field="kind", tag="update"):
     """`update_id` is the idempotency key. Answered once the update was accepted (or refused)."""
 
@@ -157,6 +161,7 @@ Body = (
     | Terminate
     | Pause
     | Unpause
+    | Delete
     | Update
     | PollUpdate
     | Query

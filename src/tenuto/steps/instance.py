@@ -136,6 +136,14 @@ class WorkflowInstance:
         name = self._workflow.event_type(event.get("type"))
         await self._ask("send_event", self._handle.signal(name, event.get("payload")))
 
+    async def delete(self) -> None:
+        """Forget it, with its history and its output; its id is free again. Raises WorkflowInstanceError
+        (cannot_delete) if it has not ended."""
+        stood = await self.status()
+        if not stood.is_final:
+            raise self._cannot("delete", stood)
+        await self._handle.delete()
+
     # -- what they have in common --------------------------------------------------------------------------------------
 
     async def _stored(self) -> StoredExecution:
@@ -159,7 +167,13 @@ class WorkflowInstance:
             raise self._cannot(what, stood)
 
     def _cannot(self, what: str, stood: InstanceStatus) -> WorkflowInstanceError:
-        done = {"pause": "paused", "resume": "resumed", "terminate": "terminated", "send_event": "sent an event"}[what]
+        done = {
+            "pause": "paused",
+            "resume": "resumed",
+            "terminate": "terminated",
+            "send_event": "sent an event",
+            "delete": "deleted",
+        }[what]
         return WorkflowInstanceError(
             f"instance {self._id!r} of {self._workflow.name!r} is {stood.status} and can't be {done}",
             f"instance.cannot_{what}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tenuto.steps import (
 from tenuto.testing.clock import ManualClock
 from tenuto.worker import Worker
 from tests.support.durable import an_id, until
+from tests.support.postgres import postgres_url
 
 began: list[Any] = []
 go_on = asyncio.Event()
@@ -266,6 +268,31 @@ async def test_events_that_cant_be(client: Client) -> None:
             await instance.send_event(type)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no payloads"):
         await instance.send_event({"type": "a", "payloads": 1})
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite", "postgres"])
+async def test_deleting_frees_the_id(store: str, tmp_path: Path) -> None:
+    with postgres_url() if store == "postgres" else nullcontext(f"sqlite:///{tmp_path}/a.db") as url:
+        address = "memory://" if store == "memory" else url
+        async with await Client.connect(address) as client, Worker(client, workflows=[Other, Publish]):
+            other, id = Workflow(client, Other), an_id()
+            instance = await other.create(id, 1)
+            await stands(instance, "complete")
+            for _ in range(2):
+                await instance.restart()
+                await stands(instance, "complete")
+            await instance.delete()
+            await refused(instance.status(), "not_found")
+            await refused(instance.delete(), "not_found")
+            assert [row async for row in client.list_workflows(f"WorkflowId = '{id}'")] == []
+            again = await other.create(id, 2)
+            await stands(again, "complete")
+            assert (await again.status()).output == 2
+            running = await Workflow(client, Publish).create()
+            await refused(running.delete(), "cannot_delete")
+            await running.terminate()
+            await running.delete()
+            await refused(running.status(), "not_found")
 
 
 async def test_nobody_has_begun_an_instance_that_is_queued() -> None:
