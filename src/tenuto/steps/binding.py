@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tenuto.activities.context import current
 from tenuto.clients.client import Client
 from tenuto.exceptions import WorkflowAlreadyStartedError
 from tenuto.model import messages as msg
@@ -85,8 +86,10 @@ class Workflow:
 
     async def create(self, id: str | None = None, params: Any = None) -> WorkflowInstance:
         """Start an instance; when this returns, it is on record. `params` becomes the event's payload, `id` is random
-        unless given. Raises ValueError for an id that can't be one (letters, digits, _ and -, at most 100),
-        WorkflowInstanceError (already_exists) for one that is taken, PayloadError for params that can't be stored."""
+        unless given. In a step, give one: an attempt that is made again then gets the instance of the one before.
+
+        Raises ValueError for an id that can't be one (letters, digits, _ and -, at most 100), WorkflowInstanceError
+        (already_exists) for one that is taken, PayloadError for params that can't be stored."""
         id = _checked_id(self.client.gateway.new_id() if id is None else id)
         try:
             return await self._start(id, params)
@@ -172,13 +175,18 @@ class Workflow:
             self.name,
             self.task_queue,
             self.client.data_converter.encode_all([params, self._options]),
-            self.client.gateway.new_id(),
+            self._request_id(id),
             reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             identity=self.client.identity,
             concurrency=self._concurrency,
         )
         await self.client.ask(ExecutionRef(id), start, None, workflow_type=self.name)
         return WorkflowInstance(self, id)
+
+    def _request_id(self, id: str) -> str:
+        """The same for all attempts of a step, so that what one of them has started is not in the way of the next."""
+        attempt = current.get(None)
+        return self.client.gateway.new_id() if attempt is None else f"{attempt.info.idempotency_key}:{id}"
 
     def event_type(self, type: Any) -> str:
         """`type`, if it can be the type of an event. Raises ValueError."""

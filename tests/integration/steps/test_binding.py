@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from tenuto.client import Client
 from tenuto.steps import (
+    InstanceError,
     NonRetryableError,
     Workflow,
     WorkflowEntrypoint,
@@ -314,6 +316,31 @@ async def test_a_binding_is_used_in_steps_of_others(tmp_path: Path) -> None:
             instance = await Workflow(client, Parent).create()
             await stands(instance, "complete")
             assert (await instance.status()).output == {"from": instance.id}
+
+
+async def test_an_attempt_that_is_made_again_gets_the_instance_of_the_one_before() -> None:
+    id = an_id()
+
+    class Creates(WorkflowEntrypoint):
+        async def run(self, event: Any, step: WorkflowStep) -> Any:
+            async def create(ctx: Any) -> list[str]:
+                made = [await self.env["OTHER"].create(id)]
+                made += await self.env["OTHER"].create_batch([{"id": f"{id}-{number}"} for number in range(3)])
+                if ctx.attempt == 1:
+                    raise ValueError("the answer got lost")
+                return [instance.id for instance in made]
+
+            return await step.do("create", {"retries": {"limit": 1, "delay": 0}}, create)
+
+    async with await Client.connect("memory://") as client:
+        env = {"OTHER": Workflow(client, Other)}
+        async with Worker(client, workflows=[Creates, Other], env=env):
+            instance = await Workflow(client, Creates).create()
+            await stands(instance, "complete")
+            assert (await instance.status()).output == [id, f"{id}-0", f"{id}-1", f"{id}-2"]
+            again = await Workflow(client, Creates).create()
+            await stands(again, "errored")
+            assert (await again.status()).error == InstanceError("WorkflowInstanceError", ANY)
 
 
 @pytest.mark.parametrize(
