@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from tenuto.sequence.blocks import Parallel as ParallelNode
 from tenuto.sequence.caches import Cache
+from tenuto.sequence.children import child_workflow
 from tenuto.sequence.circuits import Circuit
 from tenuto.sequence.class_nodes import AsyncBatchNode, AsyncNode, AsyncParallelBatchNode, BatchNode
 from tenuto.sequence.clock import InstantClock
@@ -111,6 +112,7 @@ __all__ = [
     "WorkflowTypeChecker",
     "_",
     "check_node_chain_types",
+    "child_workflow",
     "create_default_validator",
     "create_type_pattern",
     "decision",

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from tenuto.durations import seconds_in
 from tenuto.sequence.clock import Clock, SystemClock
-from tenuto.sequence.periods import seconds_of
 from tenuto.sequence.state import SharedState
 
 __all__ = ["Cache"]
@@ -33,7 +33,7 @@ class Cache:
     ) -> None:
         if size < 1:
             raise ValueError(f"a cache keeps at least one output, not {size}")
-        self.ttl = None if ttl is None else seconds_of(ttl)
+        self.ttl = None if ttl is None else seconds_in(ttl)
         self.size = size
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()

@@ -8,7 +8,7 @@ whole stretch. Branches of a block are carried out as `async_execute` does it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from tenuto.sequence.errors import WorkflowStoppedException
@@ -20,13 +20,13 @@ from tenuto.sequence.scope import Scope
 from tenuto.sequence.threads import in_thread
 from tenuto.sequence.walk import Fork, Outcome, Walk
 
-__all__ = ["carry_out", "carry_out_async", "carry_out_steps"]
+__all__ = ["Finished", "carry_out", "carry_out_async", "carry_out_branches", "carry_out_steps", "send", "throw"]
 
 #: Seconds that branches, cancelled because their block timed out, get to end.
 GRACE = 0.1
 
 
-class _Finished:
+class Finished:
     """The walk's result."""
 
     __slots__ = ("value",)
@@ -36,16 +36,16 @@ class _Finished:
         self.value = value
 
 
-_Request = Any  # NodeExecution | Fork | _Finished; `is_call` tells, at less cost than isinstance
+_Request = Any  # NodeExecution | Fork | Finished; `is_call` tells, at less cost than isinstance
 
 
 def carry_out(run: Run, walk: Walk, scope: Scope, gate: Gate) -> Any:
     """Carry out a walk in this thread; its result."""
     with Portal() as portal:
-        request = _send(walk, None)
+        request = send(walk, None)
         while True:
             request = _stretch(run, walk, request, scope, gate)
-            if isinstance(request, _Finished):
+            if isinstance(request, Finished):
                 return request.value
             request = _answer(walk, portal.run, _async_call(run, request, gate))
 
@@ -53,56 +53,58 @@ def carry_out(run: Run, walk: Walk, scope: Scope, gate: Gate) -> Any:
 def carry_out_steps(run: Run, walk: Walk, scope: Scope, gate: Gate) -> Iterator[Any]:
     """Carry out a walk in this thread, pausing after each call or block: yields None, and the result at last."""
     with Portal() as portal:
-        request = _send(walk, None)
-        while not isinstance(request, _Finished):
+        request = send(walk, None)
+        while not isinstance(request, Finished):
             if request.is_call and not request.node.is_async:
                 _pass(scope, gate)
                 request = _answer(walk, lambda execution: _attempt(run, execution), request)
             else:
                 request = _answer(walk, portal.run, _async_call(run, request, gate))
-            yield request.value if isinstance(request, _Finished) else None
+            yield request.value if isinstance(request, Finished) else None
 
 
 def _answer(walk: Walk, carry: Any, call: Any) -> _Request:
     try:
         outcome = carry(call)
     except Exception as error:  # noqa: BLE001 - the walk knows what to do about it
-        return _throw(walk, error)
-    return _send(walk, outcome)
+        return throw(walk, error)
+    return send(walk, outcome)
 
 
 async def carry_out_async(run: Run, walk: Walk, scope: Scope, gate: Gate) -> Any:
     """Carry out a walk on this loop; its result. If this is cancelled, no further node begins."""
     try:
-        request = _send(walk, None)
-        while not isinstance(request, _Finished):
+        request = send(walk, None)
+        while not isinstance(request, Finished):
             if request.is_call and not request.node.is_async:
                 request = await in_thread(_stretch, run, walk, request, scope, gate)
                 continue
             try:
                 outcome = await _async_call(run, request, gate)
             except Exception as error:  # noqa: BLE001 - the walk knows what to do about it
-                request = _throw(walk, error)
+                request = throw(walk, error)
             else:
-                request = _send(walk, outcome)
+                request = send(walk, outcome)
         return request.value
     except asyncio.CancelledError:
         scope.abandoned = True
         raise
 
 
-def _send(walk: Walk, outcome: Any) -> _Request:
+def send(walk: Walk, outcome: Any) -> _Request:
+    """Tell a walk the outcome of what it asked for: its next request, or that it has finished."""
     try:
         return walk.send(outcome)
     except StopIteration as stop:
-        return _Finished(stop.value)
+        return Finished(stop.value)
 
 
-def _throw(walk: Walk, error: Exception) -> _Request:
+def throw(walk: Walk, error: Exception) -> _Request:
+    """Tell a walk that what it asked for failed."""
     try:
         return walk.throw(error)
     except StopIteration as stop:
-        return _Finished(stop.value)
+        return Finished(stop.value)
 
 
 def _stretch(run: Run, walk: Walk, request: _Request, scope: Scope, gate: Gate) -> _Request:
@@ -118,7 +120,7 @@ def _stretch(run: Run, walk: Walk, request: _Request, scope: Scope, gate: Gate) 
             else:
                 request = walk.send(outcome)
     except StopIteration as stop:
-        return _Finished(stop.value)
+        return Finished(stop.value)
     return request
 
 
@@ -155,19 +157,32 @@ async def _async_call(run: Run, request: Any, gate: Gate) -> Any:
 
 
 async def _carry_out_fork(run: Run, fork: Fork, gate: Gate) -> list[Outcome | None]:
+    async def wait(workers: list[asyncio.Task[None]], timeout: float | None) -> None:
+        await asyncio.wait(workers, timeout=timeout)
+
+    return await carry_out_branches(fork, lambda walk, scope: carry_out_async(run, walk, scope, gate), wait)
+
+
+async def carry_out_branches(
+    fork: Fork,
+    carry: Callable[[Walk, Scope], Awaitable[Any]],
+    wait: Callable[[list[asyncio.Task[None]], float | None], Awaitable[None]],
+) -> list[Outcome | None]:
+    """Carry out the branches of a fork in as many tasks as it allows. `wait` returns when all have ended, or the time
+    is up; those that have not ended then are cancelled, and get GRACE for it."""
     outcomes: list[Outcome | None] = [None] * len(fork.branches)
     waiting = iter(range(len(fork.branches)))
     workers = [
-        asyncio.create_task(_carry_out_branches(run, fork, waiting, outcomes, gate))
-        for _ in range(min(fork.at_once, len(outcomes)))
+        asyncio.create_task(_work(fork, waiting, outcomes, carry)) for _ in range(min(fork.at_once, len(outcomes)))
     ]
     try:
-        _, late = await asyncio.wait(workers, timeout=fork.timeout)
+        await wait(workers, fork.timeout)
         reported = list(outcomes)
+        late = [worker for worker in workers if not worker.done()]
         for worker in late:
             worker.cancel()
         if late:
-            await asyncio.wait(late, timeout=GRACE)
+            await wait(late, GRACE)
         else:
             for worker in workers:
                 worker.result()  # raises what is no Exception, such as SystemExit
@@ -179,12 +194,12 @@ async def _carry_out_fork(run: Run, fork: Fork, gate: Gate) -> list[Outcome | No
             worker.cancel()
 
 
-async def _carry_out_branches(
-    run: Run, fork: Fork, waiting: Iterator[int], outcomes: list[Outcome | None], gate: Gate
+async def _work(
+    fork: Fork, waiting: Iterator[int], outcomes: list[Outcome | None], carry: Callable[[Walk, Scope], Awaitable[Any]]
 ) -> None:
     for index in waiting:
         walk, scope = fork.branches[index]
         try:
-            outcomes[index] = Outcome(await carry_out_async(run, walk, scope, gate))
+            outcomes[index] = Outcome(await carry(walk, scope))
         except Exception as error:  # noqa: BLE001 - reported to the walk
             outcomes[index] = Outcome(error=error)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from tenuto.durations import seconds_in
 from tenuto.sequence.clock import Clock, SystemClock
 from tenuto.sequence.errors import CircuitOpenError
-from tenuto.sequence.periods import seconds_of
 
 __all__ = ["Circuit"]
 
@@ -26,7 +26,7 @@ class Circuit:
         if failures < 1:
             raise ValueError(f"a circuit opens after 1 failure or more, not after {failures}")
         self.failures = failures
-        self.reset = seconds_of(reset)
+        self.reset = seconds_in(reset)
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._failed = 0

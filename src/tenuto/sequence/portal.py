@@ -31,9 +31,7 @@ class Portal:
     def _call(self, function: Any, *args: Any) -> Any:
         context = contextvars.copy_context()
         kwargs = {"context": context} if args else {}
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if asyncio._get_running_loop() is None:
             return function(*args, **kwargs)
         return _elsewhere(function, args, kwargs)
 

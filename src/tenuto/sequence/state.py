@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +30,9 @@ class SharedState:
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self._begin({} if values is None else dict(values), threading.RLock())
 
-    def _begin(self, store: dict[str, Any], lock: threading.RLock) -> None:
+    def _begin(self, store: MutableMapping[str, Any], lock: threading.RLock) -> None:
         #: What nodes have set, by key.
-        self.store = store
+        self.store: MutableMapping[str, Any] = store
         self.lock = lock
         self.outputs: dict[str, Any] = {}
         self.results: list[Any] = []
@@ -48,6 +48,14 @@ class SharedState:
         state = SharedState.__new__(SharedState)
         state._begin(self.store, self.lock)
         return state
+
+    @classmethod
+    def view(cls, state: SharedState, store: MutableMapping[str, Any]) -> SharedState:
+        """The same outputs and results as `state`, with keys kept elsewhere."""
+        view = cls.__new__(cls)
+        view.__dict__.update(state.__dict__)
+        view.store = store
+        return view
 
     def __getitem__(self, key: str | int) -> Any:
         if isinstance(key, int):
@@ -163,7 +171,7 @@ class SharedState:
 
     def save(self, path: str | Path, format: str = "json") -> None:
         """Write what was set to a file, as json or pickle. Raises TypeError if it can't be written as json."""
-        data = json.dumps(self.store).encode() if format == "json" else pickle.dumps(self.store)
+        data = json.dumps(dict(self.store)).encode() if format == "json" else pickle.dumps(dict(self.store))
         Path(path).write_bytes(data)
 
     @classmethod

@@ -7,17 +7,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tenuto.replay.definition import DEFINITION
 from tenuto.sequence.carrying import carry_out, carry_out_async
 from tenuto.sequence.clock import Clock, SystemClock
 from tenuto.sequence.controller import WorkflowController
+from tenuto.sequence.durable import SequenceDefinition
 from tenuto.sequence.errors import WorkflowError, WorkflowStoppedException
 from tenuto.sequence.forms import from_json, outline, schema, to_json
 from tenuto.sequence.hooks import Hooks
 from tenuto.sequence.joining import as_stage, join, stages_of
 from tenuto.sequence.parameters import Arguments, Parameters
+from tenuto.sequence.portal import Portal
 from tenuto.sequence.run import Run, Settings
 from tenuto.sequence.scope import Scope
 from tenuto.sequence.stages import Stage
+from tenuto.sequence.starts import START
 from tenuto.sequence.state import SharedState, current_state
 from tenuto.sequence.streaming import stream
 from tenuto.sequence.walk import Walk, walk
@@ -61,6 +65,8 @@ class Sequence(Stage):
         #: The shared state of the latest run.
         self.state = SharedState()
         self._clock: Clock = clock or SystemClock()
+        # So that a worker and a client take it for the workflow that it is.
+        setattr(self, DEFINITION, SequenceDefinition(self))
 
     @property
     def original_name(self) -> str:
@@ -72,14 +78,23 @@ class Sequence(Stage):
         """Functions called before and after nodes and runs."""
         return self.controller.watch.hooks
 
-    def execute(self, *args: Any, config: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+    def execute(
+        self, *args: Any, config: Mapping[str, Any] | None = None, durable: str | None = None, **kwargs: Any
+    ) -> Any:
         """Run it now; the last node's output, or None if the controller stopped the run.
 
         The arguments go to the first node. `config` may have `error_config` (strategy, max_retries, base_delay,
         max_delay) and `nodes` (the same by a node's name); whatever else it has is in `state.config`.
 
         A node's error is raised as it is, with a note that says where. Sync nodes run in the calling thread. Raises
-        ValueError for a config that makes no sense, WorkflowError if there are no nodes."""
+        ValueError for a config that makes no sense, WorkflowError if there are no nodes.
+
+        With `durable`, a store's URL, and `id` the run is a durable execution in that store: each node's output is
+        recorded, and a run of that id that was broken off goes on where it was; one that has ended gives its result.
+        Raises WorkflowFailureError then if the run fails."""
+        if durable is not None:
+            with Portal() as portal:
+                return portal.run(self._execute_durably(durable, args, kwargs, config))
         with self.running(args, kwargs, config) as (run, steps, scope):
             try:
                 run.state.final_output = carry_out(run, steps, scope, self.controller.gate)
@@ -90,14 +105,27 @@ class Sequence(Stage):
                 raise
         return run.state.final_output
 
-    async def async_execute(self, *args: Any, config: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+    async def async_execute(
+        self, *args: Any, config: Mapping[str, Any] | None = None, durable: str | None = None, **kwargs: Any
+    ) -> Any:
         """`execute` for callers on an event loop: async nodes run on it, sync ones in a thread."""
+        if durable is not None:
+            return await self._execute_durably(durable, args, kwargs, config)
         with self.running(args, kwargs, config) as (run, steps, scope):
             run.state.final_output = await carry_out_async(run, steps, scope, self.controller.gate)
         return run.state.final_output
 
     run = execute
     run_async = async_execute
+
+    async def _execute_durably(
+        self, url: str, args: tuple[Any, ...], kwargs: dict[str, Any], config: Mapping[str, Any] | None
+    ) -> Any:
+        # Here, because it takes an engine along, which sequences in memory don't need.
+        from tenuto.sequence.durable_execution import execute_durably
+
+        workflow_id = kwargs.pop("id", None)
+        return await execute_durably(self, url, workflow_id, START.write(args, kwargs, config))
 
     def __call__(self, *args: Any, config: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
         """Forget the shared state, then `execute`."""

@@ -64,7 +64,6 @@ class User:
         (User(role="admin"), User("admin", 30), User("guest", 30)),
         (lambda x: x > 3, 4, 3),
     ],
-    ids=repr,
 )
 def test_conditions(condition: Any, holds: Any, fails: Any) -> None:
     branches = (condition >> a, _ >> b)

@@ -1,0 +1,143 @@
+"""The shared state of a durable run: what nodes set is recorded with their results.
+
+A node's attempt works on the keys as they are now in this process, so that branches see what others set. Which of two
+branches set a key last is recorded with a number, because their results may be recorded in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from msgspec import Struct
+
+from tenuto.activities.step_errors import WorkflowFatalError
+from tenuto.converter import DataConverter
+from tenuto.model.errors import PayloadError
+from tenuto.sequence.stored import Stored
+
+__all__ = ["AttemptStore", "Change", "SharedKeys"]
+
+_DELETED: Any = object()
+#: Types whose values can't be changed in place.
+_FROZEN = (str, int, float, bool, bytes, type(None))
+
+
+class Change(Struct, omit_defaults=True):
+    """A key that a node set; without a value, that it deleted. `number` orders the changes of a run."""
+
+    number: int
+    value: Stored | None = None
+
+
+class SharedKeys:
+    """The keys of a run, in this process: `committed` is what results have been recorded for, `live` also what nodes
+    have set that are still at work."""
+
+    def __init__(self, converter: DataConverter) -> None:
+        self.converter = converter
+        self.committed: dict[str, Any] = {}
+        self.live: dict[str, Any] = {}
+        self.numbers: dict[str, int] = {}
+        self._committed_numbers: dict[str, int] = {}
+        self._last = 0
+
+    def set(self, key: str, value: Any) -> int:
+        """A node at work sets a key, or deletes it; the number of the change."""
+        self._last += 1
+        self.numbers[key] = self._last
+        if value is _DELETED:
+            self.live.pop(key, None)
+        else:
+            self.live[key] = value
+        return self._last
+
+    def commit(self, changes: dict[str, Change]) -> None:
+        """Changes that are on record."""
+        for key, change in changes.items():
+            self._last = max(self._last, change.number)
+            if change.number >= self._committed_numbers.get(key, 0):
+                self._committed_numbers[key] = change.number
+                _put(self.committed, key, change, self.converter)
+            if change.number >= self.numbers.get(key, 0):
+                self.numbers[key] = change.number
+                _put(self.live, key, change, self.converter)
+
+
+def _put(keys: dict[str, Any], key: str, change: Change, converter: DataConverter) -> None:
+    if change.value is None:
+        keys.pop(key, None)
+    else:
+        keys[key] = change.value.decoded(converter)
+
+
+class AttemptStore(MutableMapping[str, Any]):
+    """The keys as one attempt of a node sees them; remembers what the attempt changes."""
+
+    def __init__(self, keys: SharedKeys, node: str) -> None:
+        self._keys = keys
+        self._node = node
+        self._numbers: dict[str, int] = {}
+        self._before: dict[str, Any] = {}
+        #: What was read and may have been changed in place: as it was.
+        self._read: dict[str, Stored] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._keys.live[key]
+        if not isinstance(value, _FROZEN) and key not in self._read and key not in self._numbers:
+            self._read[key] = self._stored(key, value)
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._change(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._keys.live:
+            raise KeyError(key)
+        self._change(key, _DELETED)
+
+    def _change(self, key: str, value: Any) -> None:
+        if key not in self._before:
+            read = self._read.pop(key, None)
+            old = self._keys.live.get(key, _DELETED)
+            self._before[key] = old if read is None else read.decoded(self._keys.converter)
+        self._numbers[key] = self._keys.set(key, value)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._keys.live))
+
+    def __len__(self) -> int:
+        return len(self._keys.live)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys.live
+
+    def changes(self) -> dict[str, Change]:
+        """What the attempt changed. Raises WorkflowFatalError for a value that can't be stored."""
+        for key, before in self._read.items():
+            value = self._keys.live.get(key, _DELETED)
+            if value is not _DELETED and self._stored(key, value) != before:
+                self._numbers[key] = self._keys.set(key, value)
+        return {
+            key: Change(number, None if key not in self._keys.live else self._stored(key, self._keys.live[key]))
+            for key, number in self._numbers.items()
+            if self._keys.numbers.get(key) == number  # else another branch has set it since
+        }
+
+    def undo(self) -> None:
+        """The attempt failed: what it changed is as before, unless another branch has changed it since."""
+        for key, number in self._numbers.items():
+            if self._keys.numbers.get(key) == number:
+                self._keys.set(key, self._before[key])
+        for key, before in self._read.items():
+            value = self._keys.live.get(key, _DELETED)
+            if value is not _DELETED and self._stored(key, value) != before:
+                self._keys.live[key] = before.decoded(self._keys.converter)
+
+    def _stored(self, key: str, value: Any) -> Stored:
+        try:
+            return Stored.of(value, self._keys.converter)
+        except PayloadError as error:
+            raise WorkflowFatalError(
+                f"node {self._node!r} set the key {key!r} of the shared state, which can't be stored: {error}"
+            ) from None
