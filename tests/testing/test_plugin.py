@@ -6,7 +6,10 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
+
+import pytest
 
 from tests.testing.projects import run_pytest
 
@@ -87,6 +90,27 @@ async def test_checkout(tenuto_client, worker):
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     done = run_pytest(tmp_path)
     assert "1 passed" in done.stdout, done.stdout
+
+
+def test_fixtures_with_anyio(tmp_path: Path) -> None:
+    project(
+        tmp_path,
+        """
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("amount", [7, 8])
+async def test_checkout(tenuto_client, worker, amount):
+    async with worker:
+        assert await tenuto_client.execute_workflow(Checkout.run, 7, id="c") == amount
+""",
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    done = run_pytest(tmp_path, plugins=("anyio.pytest_plugin", "tenuto.testing.plugin"))
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "✓ c  Checkout  COMPLETED" in done.stdout
 
 
 def test_assertions_fail_the_test_with_their_own_traceback(tmp_path: Path) -> None:
@@ -208,6 +232,14 @@ def test_it_loads_nothing_until_it_is_used() -> None:
     code = "import sys, tenuto.testing.plugin; print([name for name in sys.modules if name.startswith('tenuto.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "['tenuto.testing', 'tenuto.testing.plugin']\n"
+
+
+@pytest.mark.skipif(
+    not entry_points(group="pytest11", name="tenuto"), reason="the installation is older than the plugin"
+)
+def test_it_is_there_where_tenuto_is_installed(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, "--fixtures", plugins=())
+    assert "tenuto_env -- " in done.stdout
 
 
 def test_it_is_declared() -> None:
