@@ -121,7 +121,7 @@ def branch_error(branch: str, errors: Mapping[str, Exception], results: Mapping[
         try:
             both = type("ParallelExecutionError", (ParallelExecutionError, kind), {"__module__": __name__})
             error = both(message, errors, results)
-        except TypeError:  # such a class can't be a base beside ours
+        except Exception:  # noqa: BLE001, S110 - the class, which may do anything, can't be a base beside ours
             pass
     error.__cause__ = cause
     return error
