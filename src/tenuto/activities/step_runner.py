@@ -44,6 +44,8 @@ logger = logging.getLogger("tenuto.activity")
 DELAY_BUDGET = 5.0
 #: Seconds that a thread has to end after it was told to, before its attempt counts as over.
 MERCY = 1.0
+#: Seconds to wait, one after the other, for code that decides about a step that it does not ask for.
+UNASKED = (0.1, 1.0, 5.0)
 #: Threads for callbacks that are plain functions.
 THREADS = 64
 
@@ -98,13 +100,24 @@ class StepRunner:
         task = attempt.task
         config = restored(self._code.converter.decode(task.input[0]))
         try:
-            code = await self._callbacks.find(task)
+            code = await self._find(task)
         except WorkflowInternalError as error:
             return ActivityFailed(record_of(error, delay=config.delay_after(task.attempt)))
-        if code is None:
-            await self._wake(task)
-            return ActivityFailed(record_of(_not_asked_for(task), delay=config.delay_after(task.attempt)))
         return await self._attempt(attempt, code, config)
+
+    async def _find(self, task: ActivityTask) -> StepCode:
+        """The step's code. If that of today does not ask for the step, let it decide: it asks for it now, or cancels
+        it. Raises WorkflowInternalError if there is no code, or it can't be brought back."""
+        for pause in UNASKED:
+            code = await self._callbacks.find(task)
+            if code is not None:
+                return code
+            await self._wake(task)
+            await asyncio.sleep(pause)
+        raise WorkflowInternalError(
+            f"the code of workflow {task.workflow_type!r} does not ask for step {task.activity_id!r}; it has changed "
+            "since the step began"
+        )
 
     async def _attempt(self, attempt: RunningAttempt, code: StepCode, config: StepConfig) -> ActivityOutcome:
         task = attempt.task
@@ -151,6 +164,8 @@ class StepRunner:
             call.cancel()
             running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await asyncio.wait({running}, timeout=MERCY)
+            if running.done() and not running.cancelled() and running.exception() is None:
+                return running.result()  # it was just about to end
             raise
 
     # -- attempts end --------------------------------------------------------------------------------------------------
@@ -208,13 +223,6 @@ def _mocked(hooks: StepHooks, at: StepAt, config: StepConfig) -> tuple[Any] | No
 
 def _timed_out(name: str, timeout: float, attempt: int) -> WorkflowTimeoutError:
     return WorkflowTimeoutError(f"step {name!r} timed out after {timeout:g} s (attempt {attempt})")
-
-
-def _not_asked_for(task: ActivityTask) -> WorkflowInternalError:
-    return WorkflowInternalError(
-        f"the code of workflow {task.workflow_type!r} does not ask for step {task.activity_id!r}; it has changed since "
-        "the step began"
-    )
 
 
 def _stopped(attempt: RunningAttempt) -> ActivityOutcome:

@@ -3,7 +3,8 @@
 For notations whose steps have names: code may be reordered, and steps may come and go. Outcomes are applied round by
 round as for durable code, so whatever came first comes first again. A command that the history has, at its place or
 before, is not given again; a call whose outcome has been passed already gets it at once; what nobody asks for is kept
-aside. Commands that the history doesn't have are sent with the next task that is done live.
+aside, and such steps that are under way are cancelled. Commands that the history doesn't have are sent with the next
+task that is done live.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class KeyedInstance(Instance):
 
     ordered = False
 
-    __slots__ = ("_known", "_numbers", "_outcomes", "_records", "_running", "_unmatched", "steps")
+    __slots__ = ("_given_up", "_known", "_numbers", "_outcomes", "_records", "_running", "_unmatched", "steps")
 
     definition: KeyedDefinition
 
@@ -64,6 +65,8 @@ class KeyedInstance(Instance):
         self._records: dict[Identity, ev.AnyEvent] = {}
         #: Outcomes that nobody waited for, by what they are the outcome of: an event id, or a timer id.
         self._outcomes: dict[int | str, list[ev.AnyEvent]] = {}
+        #: Steps whose cancellation was requested.
+        self._given_up: set[int] = set()
         #: What is known already and has to be told, by its place in the history.
         self._known: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = count()
@@ -120,6 +123,8 @@ class KeyedInstance(Instance):
             if isinstance(event, ev.TimerCanceled):
                 self._running.discard(event.timer_id)
                 self._records.pop((cmd.StartTimer, event.timer_id), None)
+            elif isinstance(event, ev.ActivityTaskCancelRequested):
+                self._given_up.add(event.scheduled_event_id)
             return
         self._running.add(_subject(event))
         identity = identity_of_event(event)
@@ -170,8 +175,19 @@ class KeyedInstance(Instance):
             return []
         commands = self._sendable()
         if self._closing is not None:
-            commands.append(self._closing)
-        return commands
+            return [*commands, self._closing]
+        return commands + self._give_up()
+
+    def _give_up(self) -> list[cmd.Command]:
+        """Cancel the steps that are under way and that code does not ask for, as it has changed. If it asks for one
+        later on, that is done from its beginning."""
+        unasked = [
+            event.event_id
+            for event in self._records.values()
+            if isinstance(event, ev.ActivityTaskScheduled) and event.event_id in self._running - self._given_up
+        ]
+        self._given_up.update(unasked)
+        return [cmd.RequestCancelActivity(event_id) for event_id in unasked]
 
     def _sendable(self) -> list[cmd.Command]:
         """What the history lacks and can be begun or stopped now."""

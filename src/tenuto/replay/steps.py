@@ -9,6 +9,7 @@ from tenuto.durations import LONGEST
 from tenuto.exceptions import ActivityError
 from tenuto.model import commands as cmd
 from tenuto.model.payloads import Payload
+from tenuto.model.policies import RetryState
 from tenuto.replay.calls import ActivityCall, ActivityCancellationType
 from tenuto.replay.keyed import KeyedInstance
 
@@ -47,9 +48,12 @@ async def run_step(
     )
     instance.register(activity_id, code)
     try:
-        payloads = await ActivityCall(instance, command, cancellation).result()
-    except ActivityError as error:
-        raise raised_from(error.cause, code.name) from None
+        while True:
+            try:
+                return (await ActivityCall(instance, command, cancellation).result())[0]
+            except ActivityError as error:
+                # Whoever cancels a step does not wait for it: it was given up by code that did not ask for it.
+                if error.retry_state is not RetryState.CANCEL_REQUESTED:
+                    raise raised_from(error.cause, code.name) from None
     finally:
         instance.unregister(activity_id)
-    return payloads[0]

@@ -12,12 +12,14 @@ import pytest
 from tenuto.client import Client
 from tenuto.model import events as ev
 from tenuto.steps import StepError, WorkflowEntrypoint, WorkflowInternalError, WorkflowStep, WorkflowTimeoutError
+from tenuto.steps.control import ASKED_QUERY
 from tests.support.durable import an_id, history, of_type, serving, until
 from tests.support.postgres import postgres_url
 from tests.support.processes import a_store, dying, owning, working
 
 #: What stands at the end of a history when code has decided.
 _DECIDED = (ev.WorkflowTaskCompleted, ev.TimerStarted, ev.TimerCanceled, ev.ActivityTaskScheduled)
+ALWAYS = {"retries": {"limit": float("inf"), "delay": 0}}
 Run = Callable[[Any, WorkflowStep], Any]
 
 
@@ -174,23 +176,60 @@ async def test_steps_may_be_reordered_added_and_left_out(url: str) -> None:
     assert ran == ["a", "b", "c", "new x"]
 
 
-async def test_a_step_that_is_renamed_while_it_waits_for_its_next_attempt_is_a_new_one(url: str) -> None:
+@pytest.mark.parametrize("under_way", ["attempt", "delay"])
+async def test_a_step_that_is_renamed_while_it_is_under_way_is_given_up(url: str, under_way: str) -> None:
     async def before(self: Any, step: WorkflowStep) -> Any:
-        def fail() -> None:
+        async def work() -> None:
             self.env.ran.append("old")
+            if under_way == "attempt":
+                await asyncio.sleep(60)
             raise ValueError
 
-        await step.do("old", {"retries": {"limit": 5, "delay": 0.2, "backoff": "constant"}}, fail)
+        await step.do("old", {"retries": {"delay": 0.2, "backoff": "constant"}}, work)
 
     async def after(self: Any, step: WorkflowStep) -> Any:
-        return await step.do("new", lambda: "new")
+        new = await step.do("new", lambda: "new")
+        await step.sleep("long enough", 0.3)
+        return new
 
     ran: list[Any] = []
     workflow_id = await begun(url, before, ran, 1)
     async with serving(version(after), url=url, env={"ran": ran}) as client:
+        handle = client.get_workflow_handle(workflow_id)
         async with asyncio.timeout(5):
-            assert await client.get_workflow_handle(workflow_id).result() == "new"
+            assert await handle.result() == "new"
+        events = await history(handle)
     assert ran == ["old"]
+    assert [event.scheduled_event_id for event in of_type(events, ev.ActivityTaskCanceled)] == [5]
+
+
+async def test_a_step_before_which_others_are_put_while_it_is_under_way_is_done_when_its_turn_comes(url: str) -> None:
+    def made(first: str | None) -> Run:
+        async def run(self: Any, step: WorkflowStep) -> Any:
+            if first is not None:
+                await step.do(first, lambda: self.env.ran.append(first))
+
+            async def work() -> str:
+                self.env.ran.append("work")
+                if first is None:
+                    await asyncio.sleep(60)
+                return "worked"
+
+            return await step.do("work", ALWAYS, work)
+
+        return run
+
+    ran: list[Any] = []
+    workflow_id = await begun(url, made(None), ran, 1)
+    async with serving(version(made("new")), url=url, env={"ran": ran}) as client:
+        async with asyncio.timeout(5):
+            assert await client.get_workflow_handle(workflow_id).result() == "worked"
+    assert ran == ["work", "new", "work"]
+    # The code of before would find everything, too.
+    async with serving(version(made(None)), url=url, env={"ran": ran}) as client:
+        assert await client.get_workflow_handle(workflow_id).query(ASKED_QUERY) == [
+            {"kind": "do", "name": "work", "count": 1}
+        ]
 
 
 async def test_options_that_change_do_not_reach_a_step_that_has_begun(url: str) -> None:
