@@ -242,3 +242,17 @@ def test_line_of_code() -> None:
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_pause_is_a_span_and_timers_fire_later() -> None:
+    events: list[AnyEvent] = [
+        started(),
+        ev.TimerStarted(5, SECOND, "1", 10.0, 4),
+        ev.WorkflowExecutionPaused(6, 3 * SECOND, "lunch"),
+    ]
+    paused = build_timeline(events)
+    assert [(span.kind, span.name, span.state) for span in paused.spans[1:]] == [(Kind.PAUSE, "lunch", State.WAITING)]
+    assert "PAUSED" in shown(paused)
+    gone_on = build_timeline([*events, ev.WorkflowExecutionUnpaused(7, 8 * SECOND)])
+    assert [span.until for span in gone_on.open_spans()] == [16 * SECOND]
+    assert "PAUSED" not in shown(gone_on)
