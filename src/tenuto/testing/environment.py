@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tenuto.activity import in_activity
 from tenuto.client import Client
 from tenuto.converter import DataConverter
 from tenuto.durations import Duration, seconds_of
@@ -134,7 +135,7 @@ class WorkflowEnvironment:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        unheard = self.failed_assertion
+        unheard = self.unheard_assertion()
         failed = error or unheard
         if isinstance(failed, Exception) and not self.store.dead:
             done = await self.timelines()
@@ -155,11 +156,10 @@ class WorkflowEnvironment:
             raise RuntimeError(NOT_STARTED)
         return self._loop
 
-    @property
-    def failed_assertion(self) -> BaseException | None:
-        """An assertion that failed in a workflow or an activity, and that nobody has been told of yet; None if there is
-        none. Leaving the environment raises it."""
-        return None if self._gateway is None else self._gateway.verdicts.unheard
+    def unheard_assertion(self) -> BaseException | None:
+        """An assertion that failed in a workflow or an activity and that nobody has been told of; None if there is
+        none. Whoever asks has been told. Leaving the environment raises it."""
+        return None if self._gateway is None else self._gateway.verdicts.unheard()
 
     async def timelines(self) -> str:
         """What the latest workflows did, as `tenuto show` prints it; empty if there are none."""
@@ -174,20 +174,21 @@ class WorkflowEnvironment:
     async def sleep(self, duration: Duration) -> None:
         """Let time pass: all that is due until then happens, in order. Where time is skipped this takes no longer than
         what happens takes. In an activity, it is the activity that takes so long. Raises ValueError for a negative
-        duration."""
+        duration, and an assertion that fails meanwhile in a workflow or an activity."""
         seconds = seconds_of(duration)
         if seconds < 0:
             raise ValueError(f"time can't go back by {-seconds} s")
-        skipper = self._skipper
-        await (asyncio.sleep(seconds) if skipper is None else skipper.sleep(seconds))
+        gateway = self._running
+        sleeping = asyncio.sleep(seconds) if gateway.skipper is None else gateway.skipper.sleep(seconds)
+        await (sleeping if in_activity() else gateway.verdicts.heeded(sleeping, stuck=False))
 
     def auto_time_skipping_disabled(self) -> AbstractContextManager[None]:
         """A block in which only `sleep` skips time."""
-        skipper = self._skipper
+        skipper = self._running.skipper
         return nullcontext() if skipper is None else skipper.disabled()
 
     @property
-    def _skipper(self) -> TimeSkipper | None:
+    def _running(self) -> WatchedGateway:
         if self._gateway is None:
             raise RuntimeError(NOT_STARTED)
-        return self._gateway.skipper
+        return self._gateway

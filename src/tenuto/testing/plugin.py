@@ -87,10 +87,14 @@ def tenuto_client(tenuto_env: WorkflowEnvironment) -> Client:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """An assertion that failed in a workflow or an activity fails the test, even if nobody waited for it."""
-    result = yield
-    env = _environment(item)
-    if env is not None and env.failed_assertion is not None:
-        raise env.failed_assertion
+    unheard: BaseException | None = None
+    try:
+        result = yield
+    finally:
+        env = _environment(item)
+        unheard = None if env is None else env.unheard_assertion()
+    if unheard is not None:
+        raise unheard
     return result
 
 

@@ -51,8 +51,7 @@ class Verdicts:
         self._stuck: dict[str, BaseException] = {}
         self._assertion: BaseException | None = None
         self._told = False
-        self._news = asyncio.Event()
-        self._waiting = 0
+        self._waiting: set[asyncio.Future[None]] = set()
         #: The engine's own end, which ends the block of every worker.
         self.engine_failed: asyncio.Future[None] | None = None
 
@@ -62,10 +61,12 @@ class Verdicts:
     def forget(self) -> None:
         failures.witnesses.remove(self._witness)
 
-    @property
     def unheard(self) -> BaseException | None:
-        """A failed assertion that nobody has been told of."""
-        return None if self._told else self._assertion
+        """A failed assertion that nobody has been told of; whoever asks has been told."""
+        if self._told or self._assertion is None:
+            return None
+        self._told = True
+        return self._assertion
 
     def stuck(self, run_id: str, workflow: str, failure: Failure) -> None:
         """The code of a run could not decide."""
@@ -75,7 +76,7 @@ class Verdicts:
         elif run_id not in self._stuck:
             error.add_note(f"The code of {workflow} failed, which holds it until its code is put right.")
             self._stuck[run_id] = error
-            self._news.set()
+            self._tell()
 
     def mended(self, run_id: str) -> None:
         """The code of a run has decided."""
@@ -87,33 +88,42 @@ class Verdicts:
             return
         self._assertion = self._witness.error_of(failure)
         self._assertion.add_note(f"An assertion failed in {where}.")
-        self._news.set()
+        self._tell()
         failed = self.engine_failed
         if not self._waiting and failed is not None and not failed.done():
             # Nobody waits for a result: let nobody wait for anything else in vain either.
-            self._told = True
             failed.set_exception(self._assertion)
             failed.exception()
 
-    async def heeded(self, work: Coroutine[Any, Any, T]) -> T:
-        """What comes of `work`. Raises the exception that fails the test, should there be one before."""
+    async def heeded(self, work: Coroutine[Any, Any, T], *, stuck: bool = True) -> T:
+        """What comes of `work`. Raises the exception that fails the test, should there be one before: a failed
+        assertion, and with `stuck` that of a workflow whose code is stuck."""
         __tracebackhide__ = True
         task = asyncio.ensure_future(work)
-        self._waiting += 1
         try:
-            while not task.done() and self._verdict is None:
-                self._news.clear()
-                news = asyncio.ensure_future(self._news.wait())
-                await asyncio.wait({task, news}, return_when=asyncio.FIRST_COMPLETED)
-                news.cancel()
-            if self._verdict is not None:
+            while not task.done() and self._verdict(stuck) is None:
+                await self._wait_beside(task)
+            verdict = self._verdict(stuck)
+            if verdict is not None:
                 self._told = True
-                raise self._verdict
+                raise verdict
             return task.result()
         finally:
-            self._waiting -= 1
             task.cancel()
 
-    @property
-    def _verdict(self) -> BaseException | None:
-        return self._assertion or next(iter(self._stuck.values()), None)
+    async def _wait_beside(self, task: asyncio.Future[Any]) -> None:
+        """Return when there may be news, or the task is done."""
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(news)
+        try:
+            await asyncio.wait({task, news}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiting.discard(news)
+
+    def _tell(self) -> None:
+        for news in self._waiting:
+            if not news.done():
+                news.set_result(None)
+
+    def _verdict(self, stuck: bool) -> BaseException | None:
+        return self._assertion or (next(iter(self._stuck.values()), None) if stuck else None)
