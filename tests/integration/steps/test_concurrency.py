@@ -13,7 +13,7 @@ import pytest
 from tenuto.client import Client
 from tenuto.steps import Workflow, WorkflowEntrypoint, WorkflowInstance, WorkflowStep
 from tenuto.testing.clock import ManualClock
-from tenuto.testing.faults import FaultyStore
+from tenuto.testing.faults import FaultyStore, ProcessDiedError
 from tenuto.worker import Worker
 from tests.support.durable import an_id, until
 from tests.support.postgres import postgres_url
@@ -227,3 +227,28 @@ async def test_who_is_left_gets_all_places() -> None:
                 await until(lambda: len(at_work) == 4, seconds=20)
             go_on.set()
             await stand(instances, *["complete"] * 12, seconds=60)
+
+
+async def test_what_a_process_held_that_died_is_free_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenuto.engine.beacons.GONE", 3.0)
+    dead = asyncio.Event()
+
+    async def die(url: str) -> None:
+        async with await Client.connect(url, lease=1) as client:
+            store = FaultyStore(client.gateway.store)
+            client.gateway.store = store  # type: ignore[assignment]
+            async with Worker(client, workflows=CODE):
+                await dead.wait()
+                store.kill()
+
+    with postgres_url() as url:
+        dying = asyncio.create_task(die(url))
+        async with await Client.connect(url, lease=1) as client, Worker(client, workflows=CODE):
+            await until(lambda: 0 < len(client.gateway._engine.ownership.partitions) < 200, seconds=20)  # type: ignore[union-attr]
+            instances = await batch(Workflow(client, Holds, concurrency=4), 12)
+            await until(lambda: len(at_work) == 4, seconds=20)
+            dead.set()
+            await asyncio.wait([dying])
+            go_on.set()
+            await stand(instances, *["complete"] * 12, seconds=60)
+    assert isinstance(dying.exception(), ProcessDiedError)
