@@ -14,6 +14,7 @@ import pytest
 from tenuto import activity, exceptions, workflow
 from tenuto.common import RetryPolicy
 from tenuto.exceptions import ActivityError
+from tenuto.model.errors import StoreError
 from tenuto.testing import WorkflowEnvironment
 from tenuto.worker import Worker
 from tests.support.durable import failure_of, until
@@ -99,6 +100,21 @@ async def test_it_can_be_awaited_and_shut_down() -> None:
         assert await env.client.execute_workflow(Sleeper.run, 3600.0, id="hour") >= 3600
     await env.shutdown()
     await env.shutdown()
+    async with await WorkflowEnvironment.start_local() as local:
+        assert local.is_running
+    assert not local.is_running
+
+
+async def test_faults_of_the_store_can_be_injected() -> None:
+    async with (
+        WorkflowEnvironment.start_time_skipping() as env,
+        Worker(env.client, workflows=[Sleeper]),
+    ):
+        env.store.fail_next("commit")
+        with pytest.raises(StoreError, match="injected"):
+            await env.client.start_workflow(Sleeper.run, 60.0, id="s")
+        env.store.fail("commit", env.store.calls["commit"] + 2, after=True)
+        assert await env.client.execute_workflow(Sleeper.run, 60.0, id="s") >= 60
 
 
 async def test_many_naps_of_many_workflows() -> None:

@@ -87,8 +87,8 @@ async def test_the_happy_path_with_mocks() -> None:
         before = await env.get_current_time()
 
         async def change(m: Any) -> None:
-            m.disable_sleeps()
-            m.mock_step_result("fetch", "a cat")
+            await m.disable_sleeps()
+            await m.mock_step_result("fetch", "a cat")
             m.mock_event("approved", {"by": "Ada"})
 
         await instance.modify(change)

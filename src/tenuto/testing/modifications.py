@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -24,9 +24,21 @@ class Failing(Struct, frozen=True):
     error: Exception | None
 
 
+class Done:
+    """Nothing is left to be done; may be awaited."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_DONE = Done()
+
+
 class Modifier:
     """Changes what steps, sleeps and waits of an instance do. What they do goes on record as if they had done it by
-    themselves, with its attempts. Steps that are over stay as they are."""
+    themselves, with its attempts. Steps that are over stay as they are.
+
+    The methods do it at once; they may be awaited nevertheless, as elsewhere in this notation."""
 
     def __init__(self) -> None:
         #: All sleeps and delays (None), or some of them.
@@ -40,15 +52,17 @@ class Modifier:
 
     # -- for tests -----------------------------------------------------------------------------------------------------
 
-    def disable_sleeps(self, steps: Iterable[StepSelector] | None = None) -> None:
+    def disable_sleeps(self, steps: Iterable[StepSelector] | None = None) -> Done:
         """These sleeps, or all, end at once."""
         self._sleeps = _added(self._sleeps, steps)
+        return _DONE
 
-    def disable_retry_delays(self, steps: Iterable[StepSelector] | None = None) -> None:
+    def disable_retry_delays(self, steps: Iterable[StepSelector] | None = None) -> Done:
         """The next attempts of these steps, or of all, come at once."""
         self._delays = _added(self._delays, steps)
+        return _DONE
 
-    def mock_step_result(self, step: StepSelector, result: Any) -> None:
+    def mock_step_result(self, step: StepSelector, result: Any) -> Done:
         """The step gives `result`, and its code does not run; after the attempts that `mock_step_error` or
         `force_step_timeout` let fail. Raises ValueError if it has a result already."""
         key = key_of(step)
@@ -57,28 +71,31 @@ class Modifier:
         if key in self._failing and self._failing[key][-1].last is None:
             raise ValueError(f"step {_shown(key)} fails in every attempt, so it can't have a result")
         self._results[key] = result
+        return _DONE
 
-    def mock_step_error(self, step: StepSelector, error: Exception, times: int | None = None) -> None:
+    def mock_step_error(self, step: StepSelector, error: Exception, times: int | None = None) -> Done:
         """The next `times` attempts of the step fail with `error`, or every attempt; its code does not run. Calls for
         one step add up: its first attempts fail as the first call says, those after them as the second says. Raises
         ValueError if the step has a mocked result, or fails in every attempt already."""
-        self._let_fail(step, error, times)
+        return self._let_fail(step, error, times)
 
-    def force_step_timeout(self, step: StepSelector, times: int | None = None) -> None:
+    def force_step_timeout(self, step: StepSelector, times: int | None = None) -> Done:
         """As `mock_step_error`: the attempts time out, at once."""
-        self._let_fail(step, None, times)
+        return self._let_fail(step, None, times)
 
-    def mock_event(self, type: str | Mapping[str, Any], payload: Any = None) -> None:
+    def mock_event(self, type: str | Mapping[str, Any], payload: Any = None) -> Done:
         """Send the instance an event, as soon as there is one: `mock_event("approved", {...})` or
         `mock_event({"type": "approved", "payload": {...}})`."""
         event = type if isinstance(type, Mapping) else {"type": type, "payload": payload}
         self.events.append((event["type"], event.get("payload")))
+        return _DONE
 
-    def force_event_timeout(self, step: StepSelector) -> None:
+    def force_event_timeout(self, step: StepSelector) -> Done:
         """The wait for an event times out at once, whatever events there are."""
         self._late_events.add(key_of(step))
+        return _DONE
 
-    def _let_fail(self, step: StepSelector, error: Exception | None, times: int | None) -> None:
+    def _let_fail(self, step: StepSelector, error: Exception | None, times: int | None) -> Done:
         key = key_of(step)
         if times is not None and times < 1:
             raise ValueError(f"times is a number of attempts, 1 or more, not {times}")
@@ -89,6 +106,7 @@ class Modifier:
         if before is None:
             raise ValueError(f"step {_shown(key)} fails in every attempt already")
         plan.append(Failing(None if times is None else before + times, error))
+        return _DONE
 
     # -- for steps -----------------------------------------------------------------------------------------------------
 
