@@ -8,6 +8,7 @@ again, up to a limit of their own: in memory there is nothing like it.
 from __future__ import annotations
 
 import copy
+import inspect
 import random
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from tenuto.exceptions import ApplicationError
 from tenuto.model.errors import PayloadError
 from tenuto.sequence.errors import RetryableError
 from tenuto.sequence.history import NodeExecution
-from tenuto.sequence.recording import AttemptStore, Change, SharedKeys
+from tenuto.sequence.recording import UNCHANGEABLE, AttemptStore, Change, SharedKeys
 from tenuto.sequence.retries import RetryPolicy
 from tenuto.sequence.state import SharedState, current_state
 from tenuto.sequence.stored import Stored
@@ -34,6 +35,7 @@ __all__ = ["NodeResult", "callback_of", "config_of", "delay_of"]
 
 #: Attempts that may be lost with their process before the node counts as failed.
 LOST_ATTEMPTS = 100
+_SIGNATURE = inspect.signature(lambda context: None)
 #: Seconds that an attempt may take; a limit only so that nothing hangs for ever.
 LONGEST_ATTEMPT = 7 * 86_400.0
 
@@ -72,7 +74,9 @@ def callback_of(execution: NodeExecution, keys: SharedKeys) -> Callable[..., Any
             output = await node.call(*args, **kwargs)
             return _result(node.name, output, store, keys)
 
-    return async_call if node.is_async else call
+    callback: Callable[..., Any] = async_call if node.is_async else call
+    callback.__signature__ = _SIGNATURE  # type: ignore[attr-defined]  # known, so that nobody has to look
+    return callback
 
 
 @contextmanager
@@ -83,9 +87,11 @@ def _attempt(
     store = AttemptStore(keys, execution.node.name)
     shared = execution.run.state
     state = SharedState.view(shared, store)
-    # Copies, because an attempt that changes its input must not change what the next one, or a replay, gets.
-    memo: dict[int, Any] = {id(shared): state}
-    args, kwargs = copy.deepcopy((execution.args, execution.kwargs), memo)
+    args, kwargs = execution.args, execution.kwargs
+    if kwargs or not all(type(value) in UNCHANGEABLE for value in args):
+        # Copies: an attempt that changes its input must not change what the next one, or a replay, gets.
+        memo: dict[int, Any] = {id(shared): state}
+        args, kwargs = copy.deepcopy((args, kwargs), memo)
     token = current_state.set(state)
     try:
         yield store, args, kwargs

@@ -16,11 +16,11 @@ from tenuto.converter import DataConverter
 from tenuto.model.errors import PayloadError
 from tenuto.sequence.stored import Stored
 
-__all__ = ["AttemptStore", "Change", "SharedKeys"]
+__all__ = ["UNCHANGEABLE", "AttemptStore", "Change", "SharedKeys"]
 
 _DELETED: Any = object()
 #: Types whose values can't be changed in place.
-_FROZEN = (str, int, float, bool, bytes, type(None))
+UNCHANGEABLE = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 class Change(Struct, omit_defaults=True):
@@ -84,7 +84,7 @@ class AttemptStore(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         value = self._keys.live[key]
-        if not isinstance(value, _FROZEN) and key not in self._read and key not in self._numbers:
+        if type(value) not in UNCHANGEABLE and key not in self._read and key not in self._numbers:
             self._read[key] = self._stored(key, value)
         return value
 
