@@ -135,6 +135,7 @@ def faults_of(events: Sequence[ev.AnyEvent]) -> list[str]:
     faults += _unique(events)
     faults += _tasks(events)
     faults += _commands(events)
+    faults += _pauses(events)
     return faults
 
 
@@ -239,6 +240,20 @@ def _commands(events: Sequence[ev.AnyEvent]) -> list[str]:
                 faults.append(f"{_name(event)} names another task than {task}")
         else:
             task = None
+    return faults
+
+
+def _pauses(events: Sequence[ev.AnyEvent]) -> list[str]:
+    """While a run is paused its code decides nothing, and no timer fires."""
+    faults = []
+    paused = False
+    for event in events:
+        if isinstance(event, ev.WorkflowExecutionPaused | ev.WorkflowExecutionUnpaused):
+            if paused is isinstance(event, ev.WorkflowExecutionPaused):
+                faults.append(f"{_name(event)} a second time")
+            paused = not paused
+        elif paused and isinstance(event, ev.WorkflowTaskScheduled | ev.WorkflowTaskStarted | ev.TimerFired):
+            faults.append(f"{_name(event)} while the run is paused")
     return faults
 
 
