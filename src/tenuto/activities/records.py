@@ -2,38 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NoReturn
-
-
-class Record(Mapping[str, Any]):
-    """Values by name: `record.name` and `record["name"]` are the same. `aliases` are further names of some."""
-
-    __slots__ = ("_aliases", "_values")
-
-    def __init__(self, values: Mapping[str, Any], aliases: Mapping[str, str] | None = None) -> None:
-        self._values = values
-        self._aliases = aliases or {}
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[self._aliases.get(name, name)]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"there is no {name!r} here, only {', '.join(map(str, self._values))}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Record({dict(self._values)!r})"
 
 
 def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
@@ -43,10 +13,40 @@ def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
 class _FrozenDict(dict[Any, Any]):
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return dict, (dict(self),)  # copies can be changed
+
 
 class _FrozenList(list[Any]):
     __setitem__ = __delitem__ = __iadd__ = __imul__ = append = clear = extend = insert = pop = _refuse
     remove = reverse = sort = _refuse
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return list, (list(self),)
+
+
+class Record(_FrozenDict):
+    """Values by name: `record.name` and `record["name"]` are the same. `aliases` are further names of some. It can be
+    stored like any dict."""
+
+    __slots__ = ("_aliases",)
+
+    def __init__(self, values: Mapping[str, Any], aliases: Mapping[str, str] | None = None) -> None:
+        super().__init__(values)
+        self._aliases = aliases or {}
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self._aliases:
+            raise KeyError(name)
+        return self[self._aliases[name]]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no {name!r} here, only {', '.join(map(str, self))}") from None
 
 
 def frozen(value: Any) -> Any:

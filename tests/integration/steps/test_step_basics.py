@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
@@ -96,6 +97,12 @@ async def test_the_event_says_who_and_when_and_cannot_be_changed() -> None:
             with pytest.raises(TypeError, match="read-only"):
                 event["payload"]["list"] = []
             assert event.timestamp.tzinfo is not None
+            copied = copy.deepcopy(event.payload)
+            copied["list"].append(3)
+            assert await step.do("store", lambda: event) == {
+                **event,
+                "timestamp": event.timestamp.isoformat().replace("+00:00", "Z"),
+            }
             return [event.instance_id == event["instanceId"], event["workflow_name"], event.payload]
 
     async with serving(Tells) as client:
