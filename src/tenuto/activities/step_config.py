@@ -57,7 +57,7 @@ class StepConfig(Struct, frozen=True, kw_only=True):
 
 DelayFunction = Callable[..., Any]
 
-_OPTIONS = ("retries", "timeout", "sensitive")
+_OPTIONS = ("retries", "timeout")
 _RETRY_OPTIONS = ("limit", "delay", "backoff")
 
 

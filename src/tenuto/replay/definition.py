@@ -81,7 +81,10 @@ class WorkflowDefinition:
         definition = vars(workflow).get(DEFINITION) if hasattr(workflow, "__dict__") else None
         if not isinstance(definition, WorkflowDefinition):
             name = getattr(workflow, "__qualname__", repr(workflow))
-            raise TypeError(f"{name} is not a workflow; decorate the class with @workflow.defn")
+            raise TypeError(
+                f"{name} is not a workflow; decorate the class with @workflow.defn, or derive it from "
+                "tenuto.steps.WorkflowEntrypoint and give it a run method"
+            )
         return definition
 
     @classmethod

@@ -73,6 +73,8 @@ class WorkflowStep:
         Without a callback it is a decorator for a function, which is run by awaiting a call of it. The results of those
         in `depends`, each of which runs once, are its first arguments; with `concurrent` they run at the same time."""
         if callable(config):
+            if callback is not None:
+                raise WorkflowFatalError(f"step {name!r}: its options come before its callback")
             config, callback = None, config
         if callback is not None:
             return self._do(name, config, callback, (), rollback, rollback_config)

@@ -254,6 +254,16 @@ async def test_options_that_cannot_be_understood_end_the_step(config: Any, messa
     assert (kind, message in said) == ("WorkflowFatalError", True), said
 
 
+async def test_options_come_before_the_callback() -> None:
+    class Swapped(WorkflowEntrypoint):
+        async def run(self, event: Any, step: WorkflowStep) -> Any:
+            await step.do("work", lambda: None, {"timeout": 5})  # type: ignore[arg-type]
+
+    async with serving(Swapped) as client:
+        error = await failure_of(client.execute_workflow(Swapped, id=an_id()))
+    assert "its options come before its callback" in str(error)
+
+
 @pytest.mark.parametrize("name", ["x" * 257, "", "a\nb", 5])
 async def test_names_have_limits(name: Any) -> None:
     class Named(WorkflowEntrypoint):
