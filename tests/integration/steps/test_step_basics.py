@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from datetime import date
 from typing import Any
 
 import pytest
 
+from tenuto import activity, workflow
 from tenuto.client import Client
+from tenuto.exceptions import ApplicationError, ChildWorkflowError
 from tenuto.steps import WorkflowEntrypoint, WorkflowStep, WorkflowTimeoutError
-from tests.support.durable import an_id, serving, shape
+from tenuto.worker import Worker
+from tests.support.durable import an_id, failure_of, serving, shape
 from tests.support.postgres import postgres_url
 
 
@@ -107,3 +111,75 @@ async def test_the_event_says_who_and_when_and_cannot_be_changed() -> None:
 
     async with serving(Tells) as client:
         assert await run(client, Tells, {"list": [1, 2]}) == [True, "teller", {"list": [1, 2]}]
+
+
+@activity.defn
+async def double(n: int) -> int:
+    return 2 * n
+
+
+class AddsOne(WorkflowEntrypoint):
+    async def run(self, event: Any, step: WorkflowStep) -> Any:
+        return await step.do("add one", {"retries": {"limit": 0}}, lambda: event.payload + 1)
+
+
+@workflow.defn
+class Both:
+    """Durable code that uses steps as a child."""
+
+    @workflow.run
+    async def run(self, n: Any) -> Any:
+        return await double(await workflow.execute_child_workflow(AddsOne, n))
+
+
+async def test_a_worker_runs_entrypoints_beside_other_workflows() -> None:
+    async with serving(Both, AddsOne, activities=[double]) as client:
+        assert await client.execute_workflow(Both.run, 3, id=an_id()) == 8
+        error = await failure_of(client.execute_workflow(Both.run, "three", id=an_id()))
+    assert isinstance(error, ChildWorkflowError)
+    assert isinstance(error.cause, ApplicationError)
+    assert error.cause.type == "TypeError"
+
+
+async def test_what_is_no_entrypoint_is_refused() -> None:
+    class Base(WorkflowEntrypoint):
+        """Without a run method of its own."""
+
+    async with await Client.connect("memory://") as client:
+        with pytest.raises(TypeError, match="give it a run method"):
+            Worker(client, workflows=[Base])
+    with pytest.raises(TypeError, match="must be 'async def run"):
+
+        class Sync(WorkflowEntrypoint):
+            def run(self, event: Any, step: WorkflowStep) -> Any: ...  # type: ignore[override]
+
+
+async def test_a_base_class_may_have_the_run_method() -> None:
+    class Base(WorkflowEntrypoint):
+        async def run(self, event: Any, step: WorkflowStep) -> Any:
+            return await step.do("work", self.work)
+
+        def work(self) -> str:
+            return "base"
+
+    class Derived(Base):
+        def __init__(self) -> None:
+            self.made = f"derived in {self.env.place}"
+
+        def work(self) -> str:
+            return self.made
+
+    async with serving(Base, Derived, env={"place": "here"}) as client:
+        assert [await run(client, each) for each in (Base, Derived)] == ["base", "derived in here"]
+
+
+async def test_a_result_has_the_type_that_the_callback_says() -> None:
+    class Typed(WorkflowEntrypoint):
+        async def run(self, event: Any, step: WorkflowStep) -> Any:
+            async def tomorrow() -> date:
+                return date(2026, 11, 22)
+
+            return (await step.do("date", tomorrow)).year
+
+    async with serving(Typed) as client:
+        assert await run(client, Typed) == 2026
