@@ -142,7 +142,7 @@ def _print_table(rows: list[ExecutionRow], *, more: bool) -> None:
             (f"{word:<16}", style),
             (f"  {began:%Y-%m-%d %H:%M:%S}  {took:>9}", "dim"),
         )
-        if row.problem:
+        if row.problem and row.problem != word:
             line.append(f"  {' '.join(row.problem.split())[:200]}", style)
         line.rstrip()
         console.print(line, soft_wrap=True)

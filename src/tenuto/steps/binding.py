@@ -28,7 +28,7 @@ from tenuto.replay.steps import RESERVED
 from tenuto.steps.entrypoint import WorkflowEntrypoint
 from tenuto.steps.instance import WorkflowInstance, WorkflowInstanceError
 from tenuto.steps.options import LEAST_STEPS, MOST_STEPS, RESULT_LIMIT, STEP_LIMIT, StartOptions
-from tenuto.steps.schedules import Plan, parse_schedules, scheduler_id, scheduler_type
+from tenuto.steps.schedules import Cron, Plan, parse_schedules, scheduler_id, scheduler_type
 from tenuto.store.protocol import StoredExecution
 
 logger = logging.getLogger("tenuto.steps")
@@ -77,8 +77,9 @@ class Workflow:
         assert result is not None
         self._options = StartOptions(step_limit=steps, result_limit=result)
         self._crons = None if schedules is None else parse_schedules(schedules)
+        self._scheduling: asyncio.Task[None] | None = None
         if self._crons is not None:
-            self._scheduling = asyncio.get_running_loop().create_task(self.schedule())
+            self._scheduling = asyncio.get_running_loop().create_task(self._put_on_record(self._crons))
             self._scheduling.add_done_callback(self._scheduled)
 
     def __repr__(self) -> str:
@@ -131,23 +132,29 @@ class Workflow:
     async def schedule(self) -> None:
         """Put the schedules on record, unless they are; happens by itself, and again does no harm. When this returns,
         they are."""
-        if self._crons is None:
-            return
-        plan = Plan(self.name, self.task_queue, self._crons, self._options, self._concurrency)
+        if self._scheduling is not None and not self._scheduling.done():
+            await asyncio.shield(self._scheduling)
+        elif self._crons is not None:
+            await self._put_on_record(self._crons)
+
+    async def _put_on_record(self, crons: list[Cron]) -> None:
+        plan = Plan(self.name, self.task_queue, crons, self._options, self._concurrency)
         handle = self.client.get_workflow_handle(scheduler_id(self.name))
-        recorded = await self.client.gateway.load(ExecutionRef(handle.id))
-        running = recorded is not None and recorded.row.status is ExecutionStatus.RUNNING
-        if running and not self._crons:
-            await handle.terminate(reason="there are no schedules any more")
-        if not self._crons or (running and self._is_planned(plan, recorded)):
-            return
-        await self.client.start_workflow(
-            scheduler_type(self.name),
-            plan,
-            id=handle.id,
-            task_queue=self.task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
-        )
+        while True:
+            recorded = await self.client.gateway.load(ExecutionRef(handle.id))
+            running = recorded is not None and recorded.row.status is ExecutionStatus.RUNNING
+            if running and not crons:
+                await handle.terminate(reason="there are no schedules any more")
+            if not crons or (running and self._is_planned(plan, recorded)):
+                return
+            policy = WorkflowIDConflictPolicy.TERMINATE_EXISTING if running else WorkflowIDConflictPolicy.FAIL
+            try:
+                await self.client.start_workflow(
+                    scheduler_type(self.name), plan, id=handle.id, task_queue=self.task_queue, id_conflict_policy=policy
+                )
+                return
+            except WorkflowAlreadyStartedError:
+                continue  # somebody else was faster, perhaps with the same schedules
 
     def _is_planned(self, plan: Plan, recorded: StoredExecution | None) -> bool:
         started = recorded.events[0] if recorded is not None and recorded.events else None

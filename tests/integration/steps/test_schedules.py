@@ -128,7 +128,15 @@ async def test_a_schedule_stays_until_another_binding_brings_others() -> None:
 async def test_schedules_are_put_on_record_by_themselves() -> None:
     async with serving("memory://", ManualClock()) as client:
         report = Workflow(client, Report, schedules=["* * * * *"])
-        await until(lambda: report._scheduling.done())
+        await until(lambda: report._scheduling is not None and report._scheduling.done())
+        await move(client, MINUTE, 1)
+
+
+async def test_bindings_of_several_processes_bring_the_same_schedules_once() -> None:
+    async with serving("memory://", ManualClock()) as client:
+        bindings = [Workflow(client, Report, schedules=["* * * * *"]) for _ in range(5)]
+        await asyncio.gather(*(binding.schedule() for binding in bindings))
+        assert (await client.count_workflows("WorkflowId = 'schedule:Report'")).count == 1
         await move(client, MINUTE, 1)
 
 
