@@ -86,11 +86,11 @@ class Parent(WorkflowEntrypoint):
         return await step.do("output", {"retries": {"limit": 100, "delay": 0.01, "backoff": "constant"}}, output)
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[Client]:
+@pytest.fixture(params=[1000, 0], ids=["cached", "evicted"])
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     async with (
         await Client.connect("memory://", clock=ManualClock()) as client,
-        Worker(client, workflows=[Publish, Fails, Other]),
+        Worker(client, workflows=[Publish, Fails, Other], max_cached_workflows=request.param),
     ):
         yield client
 
