@@ -9,6 +9,7 @@ way if all of them are at rest for `QUIET` turns.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from tenuto.engine import graph_rows
 from tenuto.engine.engine import Engine
@@ -27,7 +28,11 @@ def busy(engine: Engine, store: FaultyStore, resting: int) -> bool:
     """Is something under way? `resting` attempts of activities do nothing but wait for time to pass."""
     return bool(
         store.under_way
-        or _decisions(engine)
+        or engine.ready
+        or engine.offspring
+        or engine._flush_planned
+        or engine._later
+        or engine._outgoing
         or engine.pipeline.batch
         or not engine.pipeline._idle.is_set()
         or engine.residents._waiting
@@ -38,18 +43,7 @@ def busy(engine: Engine, store: FaultyStore, resting: int) -> bool:
     )
 
 
-def _decisions(engine: Engine) -> bool:
-    return bool(
-        engine.ready
-        or engine.offspring
-        or engine._flush_planned
-        or engine._later
-        or engine._outgoing
-        or _claims(engine)
-    )
-
-
-def _claims(engine: Engine) -> bool:
+def leaves_tasks(engine: Engine) -> bool:
     """Do tasks wait in the store that a worker of this process is about to take?"""
     for resident in engine.residents._residents.values():
         for key, parked in resident.parked.items():
@@ -75,7 +69,8 @@ async def next_moment(engine: Engine, store: FaultyStore) -> int | None:
     moments = [at for at in _moments(engine, now) if at > now]
     after = _BEHIND
     while True:
-        rows = await store.inner.due(engine.ownership.partitions, _FOR_EVER, after, CHUNK)
+        due = partial(store.inner.due, engine.ownership.partitions, _FOR_EVER, after, CHUNK)
+        rows = await engine.patiently(due)
         asleep = [row.wake_at for row in rows if row.workflow_id not in engine.residents._residents]
         moments += [at for at in asleep[:1] if at > now]
         if asleep or len(rows) < CHUNK:

@@ -11,7 +11,7 @@ from tenuto.engine.clock import SECOND
 from tenuto.engine.engine import Engine
 from tenuto.testing.clock import SkippingClock
 from tenuto.testing.faults import FaultyStore
-from tenuto.testing.idleness import QUIET, busy, next_moment
+from tenuto.testing.idleness import QUIET, busy, leaves_tasks, next_moment
 
 #: Seconds between two looks while something runs that takes long, or while nothing is due.
 PAUSE = 0.001
@@ -106,7 +106,7 @@ class TimeSkipper:
         there is none."""
         moment = await next_moment(self._engine, self._store)
         moments = [*self._sleepers, *([] if moment is None else [moment])]
-        if self._look() != rested:
+        if self._look() != rested or leaves_tasks(self._engine):
             return True
         if not moments or not self._may_skip:
             return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from tenuto.activities.step_hooks import StepAt
 from tenuto.client import Client
@@ -35,16 +34,14 @@ class Stage:
     @classmethod
     def of(cls, client: Client) -> Stage:
         """The stage of a client, set up if need be."""
-        if client not in _stages:
-            _stages[client] = cls(client)
-        return _stages[client]
+        found = client.step_hooks
+        return found if isinstance(found, Stage) else cls(client)
 
     def tidy(self) -> None:
         """A session has ended; with the last one all is as it was."""
         if not self.modifiers and not self.expecting:
             self.client.step_hooks = None
             self.client.gateway = self.gateway
-            _stages.pop(self.client, None)
 
     async def send_events(self, workflow_id: str, modifier: Modifier) -> None:
         """Send the events that wait for the instance."""
@@ -115,4 +112,3 @@ class StagedGateway:
 
 
 _UNCHANGED = Modifier()
-_stages: WeakKeyDictionary[Client, Stage] = WeakKeyDictionary()
