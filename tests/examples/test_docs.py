@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 import examples.hello
+from tenuto.client import Client
 from tenuto.model.limits import Limits
+from tenuto.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -102,6 +104,17 @@ def test_the_readme_shows_the_hello_example() -> None:
     source = inspect.getsource(examples.hello)
     assert source.endswith(shown)
     assert source.removesuffix(shown).strip().endswith('"""')  # nothing but the docstring comes before it
+
+
+async def test_the_steps_of_the_readme_pass_their_test(tenuto_client: Client) -> None:
+    names: dict[str, Any] = {"Worker": Worker}
+    steps, test = (
+        next(block for block in blocks(ROOT / "README.md") if text in block)
+        for text in ("class Publish", "async def test_the_picture")
+    )
+    exec(steps.partition("\n\n\nasync with")[0], names)
+    exec(test, names)
+    await names["test_the_picture_is_published_a_week_later"](tenuto_client)
 
 
 def test_every_link_leads_somewhere() -> None:
