@@ -12,6 +12,10 @@ from tenuto.history.execution import Execution
 if TYPE_CHECKING:
     from tenuto.engine.engine import Engine
 
+#: Events that a step leaves behind, with the workflow task after it. Steps are limited by their number, so these don't
+#: count.
+EVENTS_OF_A_STEP = 6
+
 logger = logging.getLogger("tenuto.engine")
 
 
@@ -20,7 +24,8 @@ def check_history(engine: Engine, resident: Resident, execution: Execution) -> N
     if execution.state.closed:
         return
     limits = engine.limits
-    events, size = execution.state.last_event_id, execution.history_size
+    events = execution.state.last_event_id - EVENTS_OF_A_STEP * execution.state.steps
+    size = execution.history_size
     if events > limits.history_events or size > limits.history_size:
         reason = (
             f"the history has {events:,} events and {size:,} bytes; the limits are {limits.history_events:,} and "

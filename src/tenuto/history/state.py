@@ -11,7 +11,7 @@ from typing import Any
 
 from tenuto.model import events as ev
 from tenuto.model.policies import ExecutionStatus
-from tenuto.model.tasks import AttemptNote
+from tenuto.model.tasks import STEPS, AttemptNote
 
 SECOND = 1_000_000_000
 
@@ -85,6 +85,7 @@ class ExecutionState:
         "signals_received",
         "started",
         "status",
+        "steps",
         "task_attempt",
         "task_pending",
         "task_scheduled_event_id",
@@ -113,6 +114,8 @@ class ExecutionState:
         self.held = 0
         self.activities: dict[int, PendingActivity] = {}
         self.activity_ids: set[str] = set()
+        #: Activities so far that are steps of the workflow's own code.
+        self.steps = 0
         self.timers: dict[str, PendingTimer] = {}
         self.children: dict[int, PendingChild] = {}
         self.external_signals: dict[int, ev.SignalExternalWorkflowExecutionInitiated] = {}
@@ -164,6 +167,8 @@ def _task_failed(state: ExecutionState, event: ev.WorkflowTaskFailed | ev.Workfl
 def _activity_scheduled(state: ExecutionState, event: ev.ActivityTaskScheduled) -> None:
     state.activities[event.event_id] = PendingActivity(event)
     state.activity_ids.add(event.activity_id)
+    if event.task_queue.endswith(STEPS):
+        state.steps += 1
 
 
 def _activity_cancel_requested(state: ExecutionState, event: ev.ActivityTaskCancelRequested) -> None:

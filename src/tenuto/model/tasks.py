@@ -30,6 +30,9 @@ class WorkflowTaskDone(Struct, gc=False):
     commands: list[Command]
 
 
+#: How the task queues end where steps wait that are closures of their workflow's code.
+STEPS = " steps"
+
 #: The cause of a broken task that took longer than its time limit.
 TASK_TIMED_OUT = "TASK_TIMED_OUT"
 

@@ -10,6 +10,7 @@ from tenuto.exceptions import ActivityError
 from tenuto.model import commands as cmd
 from tenuto.model.payloads import Payload
 from tenuto.model.policies import RetryState
+from tenuto.model.tasks import STEPS
 from tenuto.replay.calls import ActivityCall, ActivityCancellationType
 from tenuto.replay.keyed import KeyedInstance
 
@@ -22,7 +23,7 @@ WAKE_SIGNAL = f"{RESERVED}wake"
 def step_queue(task_queue: str) -> str:
     """Where the steps of workflows of `task_queue` wait for a worker: one that has the workflows' code, which not
     every worker for the queue's activities has."""
-    return f"{task_queue} steps"
+    return task_queue + STEPS
 
 
 async def run_step(

@@ -13,6 +13,7 @@ import pytest
 from tenuto.activities import step_runner
 from tenuto.exceptions import ApplicationError
 from tenuto.model import events as ev
+from tenuto.model.limits import Limits
 from tenuto.steps import (
     NonRetryableError,
     WorkflowEntrypoint,
@@ -325,3 +326,15 @@ async def test_options_hold_for_a_step_from_its_beginning() -> None:
         scheduled = of_type(await history(run), ev.ActivityTaskScheduled)[0]
         assert (scheduled.activity_id, scheduled.activity_type) == ("work-1", "work")
         assert scheduled.retry.maximum_attempts == 6
+
+
+async def test_steps_are_limited_by_their_number_and_not_by_the_length_of_the_history() -> None:
+    class Long(WorkflowEntrypoint):
+        async def run(self, event: Any, step: WorkflowStep) -> Any:
+            for _ in range(60):
+                await step.do("work", lambda: None)
+
+    async with serving(Long, connect={"limits": Limits(history_events=100)}) as client:
+        handle = await client.start_workflow(Long, id=an_id())
+        await handle.result()
+        assert len(await history(handle)) > 300
