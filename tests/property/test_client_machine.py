@@ -278,6 +278,27 @@ class Machine(RuleBasedStateMachine):
         else:
             self.run(self.gone(lambda: self.handle(id).terminate()))
 
+    @rule(id=IDS, faults=st.tuples(FAULTS, FAULTS, FAULTS), seconds=st.sampled_from([20.0, 101.0]), crash=st.booleans())
+    def pause(self, id: str, faults: tuple[str, str, str], seconds: float, crash: bool) -> None:
+        """Time passes it by; what is sent to it is seen when it goes on."""
+        self.look()  # all that is open has set its clock
+        model, value = self.models.get(id), self.number()
+        self.inject(faults[0])
+        if model is None or not model.open:
+            self.run(self.gone(lambda: self.handle(id).pause()))
+            return
+        self.run(self.insist(lambda: self.handle(id).pause("for a while")))
+        self.inject(faults[1])
+        self.run(self.insist(lambda: self.handle(id).signal("keep", value, request_id=f"signal {value}")))
+        model.ends += round(seconds * 1e9)
+        if crash:
+            self.crash(0)
+        self.pass_time(seconds)
+        assert self.run(self.insist(lambda: self.handle(id).describe())).paused
+        self.inject(faults[2])
+        self.run(self.insist(lambda: self.handle(id).unpause()))
+        model.values.append(value)
+
     @rule(turns=st.integers(0, 30))
     def crash(self, turns: int) -> None:
         """At any moment: also in the midst of what the operation before has left to do."""
@@ -294,6 +315,9 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 20.0, 60.0, 101.0, 86400.0]))
     def wait(self, seconds: float) -> None:
         self.look()  # all that is open has set its clock
+        self.pass_time(seconds)
+
+    def pass_time(self, seconds: float) -> None:
         self.world.clock.advance(seconds)
         for id, model in self.models.items():
             if model.open and self.world.clock.now() >= model.ends:
