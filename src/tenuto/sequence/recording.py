@@ -77,15 +77,16 @@ class AttemptStore(MutableMapping[str, Any]):
     def __init__(self, keys: SharedKeys, node: str) -> None:
         self._keys = keys
         self._node = node
-        self._numbers: dict[str, int] = {}
+        #: What was set, with the number of the change, and what was there before.
+        self._set: dict[str, tuple[int, Any]] = {}
         self._before: dict[str, Any] = {}
-        #: What was read and may have been changed in place: as it was.
-        self._read: dict[str, Stored] = {}
+        #: What was read and may have been changed in place: itself, and as it was.
+        self._read: dict[str, tuple[Any, Stored]] = {}
 
     def __getitem__(self, key: str) -> Any:
         value = self._keys.live[key]
-        if type(value) not in UNCHANGEABLE and key not in self._read and key not in self._numbers:
-            self._read[key] = self._stored(key, value)
+        if type(value) not in UNCHANGEABLE and key not in self._read and key not in self._set:
+            self._read[key] = value, self._stored(key, value)
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -100,8 +101,8 @@ class AttemptStore(MutableMapping[str, Any]):
         if key not in self._before:
             read = self._read.pop(key, None)
             old = self._keys.live.get(key, _DELETED)
-            self._before[key] = old if read is None else read.decoded(self._keys.converter)
-        self._numbers[key] = self._keys.set(key, value)
+            self._before[key] = old if read is None else read[1].decoded(self._keys.converter)
+        self._set[key] = self._keys.set(key, value), value
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._keys.live))
@@ -114,25 +115,31 @@ class AttemptStore(MutableMapping[str, Any]):
 
     def changes(self) -> dict[str, Change]:
         """What the attempt changed. Raises WorkflowFatalError for a value that can't be stored."""
-        for key, before in self._read.items():
-            value = self._keys.live.get(key, _DELETED)
-            if value is not _DELETED and self._stored(key, value) != before:
-                self._numbers[key] = self._keys.set(key, value)
+        for key, value in self._changed_in_place():
+            self._set[key] = self._keys.set(key, value), value
         return {
-            key: Change(number, None if key not in self._keys.live else self._stored(key, self._keys.live[key]))
-            for key, number in self._numbers.items()
-            if self._keys.numbers.get(key) == number  # else another branch has set it since
+            key: Change(number, None if value is _DELETED else self._stored(key, value))
+            for key, (number, value) in self._set.items()
         }
 
     def undo(self) -> None:
         """The attempt failed: what it changed is as before, unless another branch has changed it since."""
-        for key, number in self._numbers.items():
+        for key, (number, _) in self._set.items():
             if self._keys.numbers.get(key) == number:
                 self._keys.set(key, self._before[key])
-        for key, before in self._read.items():
-            value = self._keys.live.get(key, _DELETED)
-            if value is not _DELETED and self._stored(key, value) != before:
-                self._keys.live[key] = before.decoded(self._keys.converter)
+        for key, _ in self._changed_in_place():
+            self._keys.live[key] = self._read[key][1].decoded(self._keys.converter)
+
+    def _changed_in_place(self) -> list[tuple[str, Any]]:
+        """Not what another branch has put in its place since."""
+        own = [(key, value, before) for key, (value, before) in self._read.items() if self._keys.live.get(key) is value]
+        return [(key, value) for key, value, before in own if self._differs(value, before)]
+
+    def _differs(self, value: Any, before: Stored) -> bool:
+        try:
+            return Stored.of(value, self._keys.converter) != before
+        except PayloadError:  # it can't be stored any more
+            return True
 
     def _stored(self, key: str, value: Any) -> Stored:
         try:
