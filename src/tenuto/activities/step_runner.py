@@ -98,10 +98,18 @@ class StepRunner:
 
     async def _outcome(self, attempt: RunningAttempt) -> ActivityOutcome:
         task = attempt.task
-        config = restored(self._code.converter.decode(task.input[0]))
+        config = StepConfig()
         try:
+            config = restored(self._code.converter.decode(task.input[0]))
             code = await self._find(task)
-        except WorkflowInternalError as error:
+        except Exception as error:  # noqa: BLE001 - a worker with other code may have it, or this one later
+            logger.warning(
+                "step %s of workflow %s can't be attempted: %s",
+                task.activity_id,
+                task.workflow_id,
+                error,
+                extra={"action": "step_not_found", "workflow_id": task.workflow_id},
+            )
             return ActivityFailed(record_of(error, delay=config.delay_after(task.attempt)))
         return await self._attempt(attempt, code, config)
 

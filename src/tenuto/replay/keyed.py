@@ -118,21 +118,20 @@ class KeyedInstance(Instance):
         return pending
 
     def _recorded(self, event: ev.AnyEvent) -> None:
-        if type(event) not in _BEGINNINGS:
-            self._unmatched.pop(identity_of_event(event), None)
-            if isinstance(event, ev.TimerCanceled):
-                self._running.discard(event.timer_id)
-                self._records.pop((cmd.StartTimer, event.timer_id), None)
-            elif isinstance(event, ev.ActivityTaskCancelRequested):
-                self._given_up.add(event.scheduled_event_id)
-            return
-        self._running.add(_subject(event))
         identity = identity_of_event(event)
         pending = self._unmatched.pop(identity, None)
-        if pending is None or pending.withdrawn:
+        if pending is not None and not pending.withdrawn:
+            if pending.recorded is not None:
+                pending.recorded(event)
+        elif type(event) in _BEGINNINGS:
             self._records[identity] = event
-        elif pending.recorded is not None:
-            pending.recorded(event)
+        if type(event) in _BEGINNINGS:
+            self._running.add(_subject(event))
+        elif isinstance(event, ev.TimerCanceled):
+            self._running.discard(event.timer_id)
+            self._records.pop((cmd.StartTimer, event.timer_id), None)
+        elif isinstance(event, ev.ActivityTaskCancelRequested):
+            self._given_up.add(event.scheduled_event_id)
 
     def _apply(self, event: ev.AnyEvent) -> None:
         self._deliver(event)
