@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tenuto import workflow
 from tenuto.client import Client
 from tenuto.model import events as ev
 from tenuto.steps import StepError, WorkflowEntrypoint, WorkflowInternalError, WorkflowStep, WorkflowTimeoutError
@@ -380,3 +381,31 @@ async def test_code_that_asks_later_for_what_raced_finds_the_same_winner(url: st
     # The new step has to be done before, but what is on record is not raced for again.
     assert await continued(url, made(["new"]), ran, workflow_id) == "fast"
     assert ran == ["end", "new"]
+
+
+class Sleeper(WorkflowEntrypoint):
+    async def run(self, event: Any, step: WorkflowStep) -> Any:
+        await step.sleep("long", event.payload)
+        return "slept"
+
+
+@pytest.mark.parametrize("cached", [1000, 0])
+async def test_children_of_the_run_method_are_found_again_and_can_be_cancelled(url: str, cached: int) -> None:
+    async def run(self: Any, step: WorkflowStep) -> Any:
+        slept = await workflow.execute_child_workflow(Sleeper, 0.001)
+        losing = asyncio.create_task(workflow.execute_child_workflow(Sleeper, "1 day"))
+        done, left = await asyncio.wait(
+            [losing, asyncio.create_task(step.do("fast", lambda: "fast"))], return_when=asyncio.FIRST_COMPLETED
+        )
+        for loser in left:
+            loser.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await step.do("told", lambda: self.env.ran.append(slept))
+        return [slept, done.pop().result(), [loser.cancelled() for loser in left]]
+
+    ran: list[Any] = []
+    async with serving(version(run), Sleeper, url=url, env={"ran": ran}, max_cached_workflows=cached) as client:
+        handle = await client.start_workflow(version(run), id=an_id())
+        async with asyncio.timeout(10):
+            assert await handle.result() == ["slept", "fast", [True]]
+    assert ran == ["slept"]
