@@ -131,6 +131,32 @@ async def test_typed_values_come_back_as_annotated() -> None:
     assert await run(Sequence(older >> pair >> check), User("ann", 40)) == User("ann", 41)
 
 
+async def test_without_annotations_the_class_comes_back_all_the_same() -> None:
+    @node
+    def make(x, state: SharedState):  # type: ignore[no-untyped-def]
+        state["user"] = User("ann", x)
+        return (User("bob", x), {x}, (x, x))
+
+    @node
+    def split(user, numbers, pair):  # type: ignore[no-untyped-def]
+        return {"types": [type(user).__name__, type(numbers).__name__, type(pair).__name__]}
+
+    @node
+    def tuples(x):  # type: ignore[no-untyped-def]
+        return (x, x)
+
+    @node
+    def look(value, state: SharedState):  # type: ignore[no-untyped-def]
+        return type(value).__name__, type(state["user"]).__name__
+
+    older = decision((lambda value, state: state["user"].age > 1) >> look, _ >> node("young")(lambda value: "young"))
+    sequence = Sequence(make >> tuples >> older)
+    assert await run(sequence, 5, max_cached_workflows=0) == ["tuple", "User"]
+    assert await run(sequence, 0, max_cached_workflows=0) == "young"
+    # Within a tuple they are plain, unless an annotation says more.
+    assert await run(Sequence(make >> split), 5) == {"types": ["dict", "list", "list"]}
+
+
 async def test_annotations_that_are_wrong_dont_matter() -> None:
     @node
     def wrong(x: int) -> dict:  # type: ignore[type-arg]
