@@ -152,8 +152,35 @@ async def test_a_workflow_that_is_put_right_goes_on() -> None:
             assert await handle.result() == "mended"
 
 
+async def test_a_stuck_workflow_that_is_ended_is_forgotten() -> None:
+    async with (
+        WorkflowEnvironment.start_time_skipping() as env,
+        Worker(env.client, workflows=[Buggy, Careless]),
+    ):
+        stuck = await env.client.start_workflow(Buggy.run, id="w")
+        with pytest.raises(KeyError):
+            await stuck.result()
+        await stuck.terminate()
+        assert await env.client.execute_workflow(Careless.run, 42, id="c") == 42
+
+
 async def is_completed(handle: Any) -> bool:
     return (await handle.describe()).status.name == "COMPLETED"
+
+
+async def test_what_the_worker_has_not_got_is_an_error() -> None:
+    with pytest.raises(ApplicationError, match="activity 'check' is not registered with the worker of task queue"):
+        async with (
+            WorkflowEnvironment.start_time_skipping() as env,
+            Worker(env.client, workflows=[Calls], activities=[step]),
+        ):
+            await env.client.execute_workflow(Calls.run, id="w")
+    async with (
+        WorkflowEnvironment.start_time_skipping() as env,
+        Worker(env.client, workflows=[Fails]),
+    ):
+        with pytest.raises(ApplicationError, match="workflow type 'Calls' is not registered"):
+            await env.client.execute_workflow(Calls.run, id="w")
 
 
 async def test_a_workflow_that_fails_is_no_fault_of_the_test() -> None:

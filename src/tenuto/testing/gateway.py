@@ -44,6 +44,9 @@ class WatchedGateway(Gateway):
 
     def committed(self, batch: Batch) -> None:
         """Something is on record; see `tenuto.engine.observer`."""
+        for resident in batch.residents:
+            if resident.closed:
+                self.verdicts.mended(resident.row.run_id)
         if self._next_commit is not None and not self._next_commit.done():
             self._next_commit.set_result(None)
 

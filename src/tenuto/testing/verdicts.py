@@ -1,4 +1,5 @@
-"""What must fail a test: an assertion that failed in a workflow or an activity, and workflow code that is stuck.
+"""What must fail a test: an assertion that failed in a workflow or an activity, an activity that no worker has, and
+workflow code that is stuck.
 
 Elsewhere such code would be tried again, for ever if need be. In a test nobody is going to put it right, so whoever
 waits for a result gets the exception that the code raised, as it was, with its traceback.
@@ -16,6 +17,9 @@ from tenuto.exceptions import ApplicationError
 from tenuto.model.failures import ApplicationFailure, Failure
 
 T = TypeVar("T")
+
+#: The type of the failure of an activity that is not registered.
+MISSING = "NotFoundError"
 
 
 class Witness:
@@ -40,6 +44,11 @@ class Witness:
 def is_assertion(failure: Failure) -> bool:
     """Was it an `assert` that failed?"""
     return isinstance(failure.info, ApplicationFailure) and failure.info.type == "AssertionError"
+
+
+def is_missing(failure: Failure) -> bool:
+    """Is it an activity that the worker hasn't got? The user's own errors of this name have been raised somewhere."""
+    return isinstance(failure.info, ApplicationFailure) and (failure.info.type, failure.stack_trace) == (MISSING, "")
 
 
 class Verdicts:
@@ -79,15 +88,15 @@ class Verdicts:
             self._tell()
 
     def mended(self, run_id: str) -> None:
-        """The code of a run has decided."""
+        """The code of a run has decided, or the run has ended."""
         self._stuck.pop(run_id, None)
 
     def failed_assertion(self, failure: Failure, where: str) -> None:
-        """An `assert` failed; the first one counts."""
+        """An `assert` failed, or there was nothing to be called; the first one counts."""
         if self._assertion is not None:
             return
         self._assertion = self._witness.error_of(failure)
-        self._assertion.add_note(f"An assertion failed in {where}.")
+        self._assertion.add_note(f"An assertion failed in {where}." if is_assertion(failure) else f"It is {where}.")
         self._tell()
         failed = self.engine_failed
         if not self._waiting and failed is not None and not failed.done():
@@ -103,9 +112,9 @@ class Verdicts:
         try:
             while not task.done() and self._verdict(stuck) is None:
                 await self._wait_beside(task)
-            verdict = self._verdict(stuck)
+            verdict = self._verdict(stuck and not task.done())
             if verdict is not None:
-                self._told = True
+                self._told |= verdict is self._assertion
                 raise verdict
             return task.result()
         finally:

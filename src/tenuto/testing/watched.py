@@ -22,7 +22,7 @@ from tenuto.model.tasks import (
     WorkflowTaskBroken,
     WorkflowTaskDone,
 )
-from tenuto.testing.verdicts import Verdicts, is_assertion
+from tenuto.testing.verdicts import Verdicts, is_assertion, is_missing
 
 
 def watch(engine: Engine, verdicts: Verdicts, *, always_replay: bool) -> None:
@@ -85,7 +85,7 @@ class WatchedAttempt:
         self._verdicts = verdicts
 
     def ended(self, outcome: ActivityOutcome) -> None:
-        if isinstance(outcome, ActivityFailed) and is_assertion(outcome.failure):
+        if isinstance(outcome, ActivityFailed) and (is_assertion(outcome.failure) or is_missing(outcome.failure)):
             task = self._task
             where = f"activity {task.activity_type!r} of workflow {task.workflow_id!r}, attempt {task.attempt}"
             self._verdicts.failed_assertion(outcome.failure, where)
