@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import traceback
@@ -140,7 +141,8 @@ def _own_modules(module: ModuleType) -> list[ModuleType]:
 def _is_workflow(thing: Any) -> bool:
     from tenuto.replay.definition import DEFINITION
 
-    return isinstance(thing, type) and DEFINITION in vars(thing)
+    # A class, or an object that is a workflow itself, as a Sequence is; run methods have a definition, too.
+    return not inspect.isroutine(thing) and DEFINITION in getattr(thing, "__dict__", ())
 
 
 def _is_activity(thing: Any) -> bool:

@@ -77,6 +77,26 @@ EXPECTED = {
 }
 
 
+def test_the_lesson_of_a_crash(capfd: pytest.CaptureFixture[str]) -> None:
+    importlib.import_module("examples.sequence_durable").main()
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "a first process:"
+    assert set(lines[1:5]) == {
+        "    fetching the user",
+        "    fetching the orders",
+        "    counting the visits",
+        "    ... and the power fails",
+    }
+    result = "{'name': 'Ada', 'visits': 7, 'asked': 2}"
+    assert lines[5:] == [
+        "this process goes on:",
+        "    putting it together",
+        result,
+        "once more, from the record:",
+        result,
+    ]
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_lesson_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     importlib.import_module(f"examples.sequence_{name}").main()
