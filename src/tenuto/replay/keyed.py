@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenuto.model import commands as cmd
 from tenuto.model import events as ev
+from tenuto.model.tasks import WorkflowTaskBroken
 from tenuto.replay.instance import Instance
 from tenuto.replay.matching import Identity, Pending, identity_of_command, identity_of_event
 
@@ -52,7 +53,17 @@ class KeyedInstance(Instance):
 
     ordered = False
 
-    __slots__ = ("_given_up", "_known", "_numbers", "_outcomes", "_records", "_running", "_unmatched", "steps")
+    __slots__ = (
+        "_given_up",
+        "_known",
+        "_numbers",
+        "_outcomes",
+        "_records",
+        "_running",
+        "_timers",
+        "_unmatched",
+        "steps",
+    )
 
     definition: KeyedDefinition
 
@@ -65,6 +76,7 @@ class KeyedInstance(Instance):
         self._records: dict[Identity, ev.AnyEvent] = {}
         #: Outcomes that nobody waited for, by what they are the outcome of: an event id, or a timer id.
         self._outcomes: dict[int | str, list[ev.AnyEvent]] = {}
+        self._timers: dict[str, float] = {}
         #: Steps whose cancellation was requested.
         self._given_up: set[int] = set()
         #: What is known already and has to be told, by its place in the history.
@@ -96,9 +108,15 @@ class KeyedInstance(Instance):
         if self.code.live.get(self.started.run_id) is self:
             del self.code.live[self.started.run_id]
 
-    def is_recorded(self, command: cmd.Command) -> bool:
-        """Does the history show that this command was given, while code asks for it only now?"""
-        return identity_of_command(command) in self._records
+    def feed(self, events: list[ev.AnyEvent]) -> WorkflowTaskBroken | None:
+        self._timers.update(
+            (event.timer_id, event.start_to_fire_timeout) for event in events if isinstance(event, ev.TimerStarted)
+        )
+        return super().feed(events)
+
+    def recorded_seconds(self, timer_id: str) -> float | None:
+        """How long this timer was to run, if the history shows anywhere that it was started."""
+        return self._timers.get(timer_id)
 
     def has_fired(self, timer_id: str) -> bool:
         """Has this timer fired, while code asks for it only now?"""

@@ -147,27 +147,34 @@ class WorkflowStep:
         A sleep is found again by its name alone: one that is under way keeps the end that it began with, even if its
         duration is computed anew. Raises WorkflowFatalError for a duration that can't be."""
         self._check_place()
-        await self._sleep(name, _wait_seconds(f"sleep {check_name(name)!r}", duration))
+        await self._sleep(name, lambda: _wait_seconds(f"sleep {name!r}", duration))
 
     async def sleep_until(self, name: str, when: datetime | float) -> None:
         """Wait until `when`: a datetime, or seconds since the epoch; at most 365 days from now.
 
         Raises WorkflowFatalError if that is past."""
         self._check_place()
-        moment = when.timestamp() if isinstance(when, datetime) else float(when)
-        seconds = moment - self._instance.now / 1e9
-        if seconds < 0:
-            raise WorkflowFatalError(f"sleep {check_name(name)!r} can't end at {when}, because that is past")
-        await self._sleep(name, _wait_seconds(f"sleep {check_name(name)!r}", seconds))
 
-    async def _sleep(self, name: str, seconds: float) -> None:
-        count = self._ask("sleep", name).count
+        def seconds() -> float:
+            moment = when.timestamp() if isinstance(when, datetime) else float(when)
+            left = moment - self._instance.now / 1e9
+            if left < 0:
+                raise WorkflowFatalError(f"sleep {name!r} can't end at {when}, because that is past")
+            return _wait_seconds(f"sleep {name!r}", left)
+
+        await self._sleep(name, seconds)
+
+    async def _sleep(self, name: str, duration: Callable[[], float]) -> None:
+        count = self._ask("sleep", check_name(name)).count
         if self._kept("sleep", name, count) is not None:
             await self._instance.turn()
             return
-        hooks = self._instance.code.step_hooks()
-        if hooks is not None and hooks.skips_sleep(self._at(name, count)):
-            seconds = 0.0
+        # What is on record holds, whatever the code says now.
+        seconds = self._instance.recorded_seconds(sleep_id(name, count))
+        if seconds is None:
+            hooks = self._instance.code.step_hooks()
+            skipped = hooks is not None and hooks.skips_sleep(self._at(name, count))
+            seconds = 0.0 if skipped else duration()
         fired = self._instance.loop.create_future()
         timer = TimerCall(self._instance, sleep_id(name, count), seconds, lambda: _set(fired), name)
         try:
@@ -195,12 +202,14 @@ class WorkflowStep:
         wanted = type if event_type is None else event_type
         if not isinstance(wanted, str) or not wanted:
             raise WorkflowFatalError(f"wait_for_event {check_name(name)!r} needs the type of the event, not {wanted!r}")
-        seconds = _wait_seconds(f"wait_for_event {check_name(name)!r}", timeout)
-        asked = self._ask("event", name)
+        asked = self._ask("event", check_name(name))
         kept = self._kept("event", name, asked.count)
         if kept is not None:
             await self._instance.turn()
             return shown(self._instance.converter.decode(self._result_of(name, kept)))
+        seconds = self._instance.recorded_seconds(event_id(name, asked.count))
+        if seconds is None:
+            seconds = _wait_seconds(f"wait_for_event {name!r}", timeout)
         return await self._next_event(asked, wanted, seconds)
 
     async def _next_event(self, asked: Asked, type: str, seconds: float) -> Record:
@@ -215,7 +224,8 @@ class WorkflowStep:
         waiter = self._inbox.wait(type)
         if forced:
             self._inbox.forget(type, waiter)
-        timer = TimerCall(self._instance, timer_id, 0.0 if forced else seconds, lambda: _set(waiter), asked.name)
+            seconds = 0.0
+        timer = TimerCall(self._instance, timer_id, seconds, lambda: _set(waiter), asked.name)
         event: WorkflowExecutionSignaled | None
         try:
             event = await waiter
