@@ -31,7 +31,7 @@ from tenuto.sequence.run import Run, Settings
 from tenuto.sequence.scope import Scope
 from tenuto.sequence.starts import START, typed_arguments
 from tenuto.sequence.state import SharedState
-from tenuto.sequence.walk import Fork, Outcome, Walk, walk
+from tenuto.sequence.walk import Fork, Outcome, Walk, compensate, walk
 from tenuto.sequence.watch import Watch
 from tenuto.signatures import Signature
 from tenuto.workflows.children import execute_child_workflow
@@ -100,8 +100,12 @@ class DurableRun:
         settings = Settings(config)
         state.config, state.initial_input = settings.config, given.value
         run = Run(sequence.name, state, settings, _InstanceClock(self._instance), ExecutionHistory(), Watch())
-        scope = Scope(sequence.max_steps)
-        state.final_output = await self._carry_out(walk(run, scope, sequence.stages, given))
+        try:
+            steps = walk(run, Scope(sequence.max_steps), sequence.stages, given)
+            state.final_output = await self._carry_out(steps)
+        except asyncio.CancelledError as error:
+            await self._carry_out(compensate(run, Scope(sequence.max_steps, path="cancelled/"), error))
+            raise
         return state.final_output
 
     async def _carry_out(self, steps: Walk) -> Any:
@@ -134,10 +138,10 @@ class DurableRun:
         return result.output.decoded(instance.converter, node.parameters.result)
 
     async def _fork(self, fork: Fork) -> list[Outcome | None]:
-        timer_id = f"block:{fork.branches[0][1].path}"
+        timer_ids = (f"{kind}:{fork.branches[0][1].path}" for kind in ("block", "grace"))
 
         async def wait(workers: list[asyncio.Task[None]], timeout: float | None) -> None:
-            await self._wait(workers, timeout, timer_id)
+            await self._wait(workers, timeout, next(timer_ids))
 
         return await carry_out_branches(fork, lambda steps, scope: self._carry_out(steps), wait)
 

@@ -27,7 +27,7 @@ from tenuto.sequence.scope import Scope
 from tenuto.sequence.stages import Chain, Stage
 from tenuto.sequence.state import ParallelResults
 
-__all__ = ["Fork", "Outcome", "Walk", "walk"]
+__all__ = ["Fork", "Outcome", "Walk", "compensate", "walk"]
 
 
 class Outcome:
@@ -68,11 +68,12 @@ def walk(run: Run, scope: Scope, stages: tuple[Stage, ...], value: Any) -> Walk:
         raise
     except Exception as error:
         if run.undo:
-            yield from _compensate(run, scope, error)
+            yield from compensate(run, scope, error)
         raise
 
 
-def _compensate(run: Run, scope: Scope, error: Exception) -> Walk:
+def compensate(run: Run, scope: Scope, error: BaseException) -> Walk:
+    """Undo what has been done, the latest first, because of `error`, which gets a note about what can't be undone."""
     undo, run.undo = run.undo, []
     for node, output in reversed(undo):
         try:

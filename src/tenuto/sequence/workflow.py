@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from tenuto.sequence.stages import Stage
 from tenuto.sequence.starts import START
 from tenuto.sequence.state import SharedState, current_state
 from tenuto.sequence.streaming import stream
-from tenuto.sequence.walk import Walk, walk
+from tenuto.sequence.walk import Walk, compensate, walk
 
 __all__ = ["Sequence"]
 
@@ -112,7 +113,12 @@ class Sequence(Stage):
         if durable is not None:
             return await self._execute_durably(durable, args, kwargs, config)
         with self.running(args, kwargs, config) as (run, steps, scope):
-            run.state.final_output = await carry_out_async(run, steps, scope, self.controller.gate)
+            try:
+                run.state.final_output = await carry_out_async(run, steps, scope, self.controller.gate)
+            except asyncio.CancelledError as error:
+                undoing = Scope(self.max_steps)
+                await carry_out_async(run, compensate(run, undoing, error), undoing, self.controller.gate)
+                raise
         return run.state.final_output
 
     run = execute

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tenuto import workflow as code
-from tenuto.client import Client, WorkflowFailureError
-from tenuto.exceptions import ApplicationError
+from tenuto.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from tenuto.exceptions import ApplicationError, CancelledError
 from tenuto.sequence import (
     CircuitOpenError,
     RetryableError,
@@ -43,9 +43,9 @@ async def run(sequence: Sequence, *args: Any, **worker: Any) -> Any:
         return await client.execute_workflow(sequence, args=args, id=an_id())
 
 
-async def failure(sequence: Sequence, *args: Any) -> BaseException:
+async def failure(sequence: Sequence, *args: Any, **worker: Any) -> BaseException:
     with pytest.raises(WorkflowFailureError) as caught:
-        await run(sequence, *args)
+        await run(sequence, *args, **worker)
     assert caught.value.cause is not None
     return caught.value.cause
 
@@ -359,9 +359,13 @@ async def test_a_blocks_timeout() -> None:
     async def stuck(x: int) -> None:
         await asyncio.sleep(60)
 
-    error = await failure(Sequence(parallel(stuck, add, timeout=0.05)), 1)
-    assert isinstance(error, ApplicationError)
-    assert (error.type, error.message) == ("ParallelTimeoutError", "the parallel block timed out after 0.05 seconds")
+    for cached in (1000, 0):
+        error = await failure(Sequence(parallel(stuck, add, timeout=0.05)), 1, max_cached_workflows=cached)
+        assert isinstance(error, ApplicationError)
+        assert (error.type, error.message) == (
+            "ParallelTimeoutError",
+            "the parallel block timed out after 0.05 seconds",
+        )
 
 
 async def test_a_saga() -> None:
@@ -371,6 +375,31 @@ async def test_a_saga() -> None:
     error = await failure(Sequence(reserve >> charge >> node("ship")(Flaky(ValueError("no address")))), 1)
     assert "no address" in str(error)
     assert log == ["c-r-1", "r-1"]
+
+
+async def test_a_cancelled_run_undoes_what_was_done() -> None:
+    log: list[Any] = []
+    began = asyncio.Event()
+
+    @node
+    async def ship(order: Any) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    reserve = node("reserve")(lambda order: f"r-{order}").compensate_with(node("release")(log.append))
+    sequence = Sequence(reserve >> ship)
+    for cached in (1000, 0):
+        async with serving(sequence, max_cached_workflows=cached) as client:
+            handle = await client.start_workflow(sequence, 1, id=an_id())
+            await began.wait()
+            await handle.cancel()
+            with pytest.raises(WorkflowFailureError) as caught:
+                await handle.result()
+            assert isinstance(caught.value.cause, CancelledError)
+            assert (await handle.describe()).status is WorkflowExecutionStatus.CANCELED
+        assert log == ["r-1"]
+        log.clear()
+        began.clear()
 
 
 async def test_a_sequence_as_a_child_of_durable_code() -> None:

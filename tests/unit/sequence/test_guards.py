@@ -294,6 +294,23 @@ async def test_an_async_saga() -> None:
     assert shop.log == ["reserve", "released"]
 
 
+async def test_a_cancelled_saga_is_undone() -> None:
+    shop, began = Shop(), asyncio.Event()
+
+    @node
+    async def ship(order: Any) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    reserve = shop.step("reserve").compensate_with(shop.undo("release"))
+    running = asyncio.create_task(Sequence(reserve >> ship).async_execute("o1"))
+    await began.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert shop.log == ["reserve", ("release", "o1/reserve")]
+
+
 def test_compensate_with_leaves_the_node_as_it_is() -> None:
     shop = Shop()
     plain = shop.step("reserve")
