@@ -13,6 +13,7 @@ from tenuto import activity, workflow
 from tenuto.client import WorkflowFailureError
 from tenuto.exceptions import ApplicationError
 from tenuto.replay.matching import NondeterminismError
+from tenuto.steps import WorkflowEntrypoint, WorkflowStep
 from tenuto.testing import WorkflowEnvironment
 from tenuto.worker import Worker
 from tests.support.durable import until
@@ -221,6 +222,17 @@ class Fickle:
         await workflow.execute_activity("step")
 
 
+class FickleSteps(WorkflowEntrypoint):
+    """The name of a step is not the same the next time."""
+
+    calls = 0
+
+    async def run(self, event: Any, step: WorkflowStep) -> Any:
+        FickleSteps.calls += 1
+        await step.do(f"fetch {FickleSteps.calls}", lambda: 1)
+        await step.sleep("a nap", "1 hour")
+
+
 @workflow.defn
 class Steady:
     def __init__(self) -> None:
@@ -269,6 +281,17 @@ async def test_always_replay_finds_fickle_code() -> None:
     ):
         with pytest.raises(NondeterminismError, match="recorded event"):
             await env.client.execute_workflow(Fickle.run, id="w")
+
+
+async def test_always_replay_finds_fickle_names_of_steps() -> None:
+    async with (
+        WorkflowEnvironment.start_time_skipping(always_replay=True) as env,
+        Worker(env.client, workflows=[FickleSteps]),
+    ):
+        with pytest.raises(
+            NondeterminismError, match=r"activity_id='fetch 1-1'\), which the same code does not ask for"
+        ):
+            await env.client.execute_workflow(FickleSteps, id="w")
 
 
 async def test_always_replay_is_no_hindrance_to_code_that_is_right() -> None:

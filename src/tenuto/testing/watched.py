@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from tenuto.converter import DataConverter
 from tenuto.engine.dispatch import Dispatch
 from tenuto.engine.engine import Engine
 from tenuto.engine.hosts import ActivityHost, Attempt, Watcher, WorkflowHost, WorkflowInstance
 from tenuto.engine.turns import Turns
+from tenuto.failures import to_failure
 from tenuto.model.commands import FailWorkflow
 from tenuto.model.events import AnyEvent, WorkflowExecutionStarted
 from tenuto.model.messages import Outcome, Query
@@ -22,6 +24,8 @@ from tenuto.model.tasks import (
     WorkflowTaskBroken,
     WorkflowTaskDone,
 )
+from tenuto.replay.keyed import KeyedInstance
+from tenuto.replay.matching import NondeterminismError, describe_event
 from tenuto.testing.verdicts import Verdicts, is_assertion, is_missing
 
 
@@ -176,12 +180,12 @@ class ReplayedInstance:
 
     def feed(self, events: list[AnyEvent]) -> WorkflowTaskBroken | None:
         self._events += events
-        if self._used:
-            self._instance.discard()
-            self._instance = self._host.create(self._started)
-            self._used = False
-            events = self._events
-        return self._instance.feed(events)
+        if not self._used:
+            return self._instance.feed(events)
+        self._instance.discard()
+        self._instance = self._host.create(self._started)
+        self._used = False
+        return self._instance.feed(self._events) or _unasked(self._instance)
 
     def activate(self, task: WorkflowTask) -> WorkflowTaskDone | WorkflowTaskBroken:
         self._used = True
@@ -192,3 +196,16 @@ class ReplayedInstance:
 
     def discard(self) -> None:
         self._instance.discard()
+
+
+def _unasked(instance: WorkflowInstance) -> WorkflowTaskBroken | None:
+    """Steps are found by their names, so code that has changed may ask for others. Code that has not changed asks for
+    all that is recorded, and is broken if it doesn't."""
+    records = instance._records if isinstance(instance, KeyedInstance) else {}
+    for event in records.values():
+        error = NondeterminismError(
+            f"recorded event {event.event_id} is {describe_event(event)}, which the same code does not ask for when it "
+            "is replayed; names of steps, sleeps and waits must not depend on time, chance or what happens elsewhere"
+        )
+        return WorkflowTaskBroken("NON_DETERMINISTIC_ERROR", to_failure(error, DataConverter.default))
+    return None
