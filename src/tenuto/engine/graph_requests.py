@@ -200,6 +200,11 @@ def _meant_for_another(graph: GraphExecution, message: msg.Message) -> bool:
     )
 
 
+def _delete(execution: GraphExecution, context: Context, request: msg.Delete) -> None:
+    pause.refuse_open(execution, "deleted")
+    remove.remove(execution, context, gm.GraphRemove())
+
+
 Operation = Callable[[GraphExecution, Context, Any], msg.Answer | None]
 _OPERATIONS: dict[type[Any], Operation] = {
     gm.GraphStart: follow.follow,
@@ -211,6 +216,7 @@ _OPERATIONS: dict[type[Any], Operation] = {
     msg.Cancel: terminate.cancel_code,
     msg.Pause: pause.pause,
     msg.Unpause: pause.resume,
+    msg.Delete: _delete,
     gm.GraphRetry: retry.retry,
     gm.GraphRestart: restart.restart,
     gm.GraphUpgrade: upgrade.upgrade,
