@@ -168,11 +168,11 @@ class KeyedInstance(Instance):
                 return
         super()._apply(event)
 
-    async def turn(self) -> None:
-        """Wait until code has done all that it can, and be the only one to go on then: for outcomes that are known
-        without the history, which come before all others."""
+    async def turn(self, place: int) -> None:
+        """Wait until code has done all that it can, and be the only one to go on then, the lower the place the sooner:
+        for outcomes that are known without the history, which come before all others (at 1 and higher)."""
         come = self.loop.create_future()
-        self._call_in_turn(0, lambda: None if come.done() else come.set_result(None))
+        self._call_in_turn(place, lambda: None if come.done() else come.set_result(None))
         await come
 
     def _call_in_turn(self, place: int, callback: Callable[[], None]) -> None:

@@ -31,11 +31,12 @@ def check_name(name: object) -> str:
 
 def key_of(kind: Kind, name: str, count: int) -> str:
     """The key by which an outcome is kept for a later run: the kind, and what names it among its kind."""
-    return f"{kind}:{name}-{count}"
+    ids = {"do": activity_id, "sleep": sleep_id, "event": event_id}
+    return f"{kind}:{ids[kind](name, count)}"
 
 
 def activity_id(name: str, count: int) -> str:
-    return f"{name}-{count}"
+    return f"{_apart(name, 'step:', 'rollback:')}-{count}"
 
 
 def rollback_id(name: str, count: int) -> str:
@@ -43,11 +44,16 @@ def rollback_id(name: str, count: int) -> str:
 
 
 def sleep_id(name: str, count: int) -> str:
-    return f"{name}-{count}"
+    return f"{_apart(name, 'sleep:', 'event:')}-{count}"
 
 
 def event_id(name: str, count: int) -> str:
     return f"event:{name}-{count}"
+
+
+def _apart(name: str, own: str, others: str) -> str:
+    """The name, so that its id is never one of the others': they would be taken for each other."""
+    return own + name if name.startswith((own, others)) else name
 
 
 class Occurrences:

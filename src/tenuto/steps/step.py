@@ -42,6 +42,7 @@ class WorkflowStep:
         self._options = options
         self._inbox = inbox
         self._occurrences = Occurrences()
+        self._places = {key: place - len(options.kept) for place, key in enumerate(options.kept)}
         self._steps = 0
         self._rollbacks = Rollbacks(instance, options.result_limit)
         self._asked: list[Asked] = []
@@ -118,9 +119,8 @@ class WorkflowStep:
         self._count(name)
         count = self._ask("do", name).count
         rollback = None if handler is None else self._rollbacks.add(name, count, handler, handler_config)
-        kept = self._kept("do", name, count)
+        kept = await self._kept("do", name, count)
         if kept is not None:
-            await self._instance.turn()
             payload = self._result_of(name, kept)
         else:
             code = StepCode(name, count, callback, self._options.result_limit, arguments, delay)
@@ -166,8 +166,7 @@ class WorkflowStep:
 
     async def _sleep(self, name: str, duration: Callable[[], float]) -> None:
         count = self._ask("sleep", check_name(name)).count
-        if self._kept("sleep", name, count) is not None:
-            await self._instance.turn()
+        if await self._kept("sleep", name, count) is not None:
             return
         # What is on record holds, whatever the code says now.
         seconds = self._instance.recorded_seconds(sleep_id(name, count))
@@ -203,9 +202,8 @@ class WorkflowStep:
         if not isinstance(wanted, str) or not wanted:
             raise WorkflowFatalError(f"wait_for_event {check_name(name)!r} needs the type of the event, not {wanted!r}")
         asked = self._ask("event", check_name(name))
-        kept = self._kept("event", name, asked.count)
+        kept = await self._kept("event", name, asked.count)
         if kept is not None:
-            await self._instance.turn()
             return shown(self._instance.converter.decode(self._result_of(name, kept)))
         seconds = self._instance.recorded_seconds(event_id(name, asked.count))
         if seconds is None:
@@ -258,9 +256,15 @@ class WorkflowStep:
         self._asked.append(asked)
         return asked
 
-    def _kept(self, kind: Kind, name: str, count: int) -> Outcome | None:
-        """What an earlier run has on record, if that holds for this one too."""
-        return self._options.kept.get(key_of(kind, name, count))
+    async def _kept(self, kind: Kind, name: str, count: int) -> Outcome | None:
+        """What an earlier run has on record, if that holds for this one too. Waits for its turn: whatever won a race
+        then wins it again."""
+        key = key_of(kind, name, count)
+        place = self._places.get(key)
+        if place is None:
+            return None
+        await self._instance.turn(place)
+        return self._options.kept[key]
 
     def _result_of(self, name: str, outcome: Outcome) -> Payload:
         if outcome.failure is not None:

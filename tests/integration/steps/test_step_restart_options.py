@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -60,3 +61,26 @@ async def test_a_step_that_there_is_not_is_named_with_those_there_are() -> None:
         await run.result()
         with pytest.raises(LookupError, match=r"no step 'lost'.* first-1, second-1, nap-1"):
             await kept(client, run, "lost")
+
+
+class Race(WorkflowEntrypoint):
+    async def run(self, event: Any, step: WorkflowStep) -> Any:
+        async def slow() -> str:
+            await asyncio.sleep(0.05)
+            return "slow"
+
+        racing = [asyncio.create_task(each) for each in (step.do("race", slow), step.do("race", lambda: "fast"))]
+        done, left = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.gather(*left)
+        await step.do("last", lambda: None)
+        return [each.result() for each in done]
+
+
+async def test_who_won_a_race_wins_it_again() -> None:
+    async with serving(Race) as client:
+        first = await client.start_workflow(Race, id=an_id())
+        assert await first.result() == ["fast"]
+        again = await client.start_workflow(Race, args=[None, await kept(client, first, "last")], id=an_id())
+        assert await again.result() == ["fast"]
+        third = await client.start_workflow(Race, args=[None, await kept(client, again, "last")], id=an_id())
+        assert await third.result() == ["fast"]

@@ -180,3 +180,21 @@ async def test_tests_may_say_what_comes_of_steps_sleeps_and_waits(cached: int) -
         ]
         assert {at.name: at.attempt for at, _ in hooks.delays} == {"fails": 2, "slow": 2}
         assert all(at.workflow_name == "Waits" and at.instance_id == handle.id for at, _ in hooks.delays)
+
+
+async def test_names_that_look_like_ids_of_another_kind_are_told_apart() -> None:
+    async def run(step: WorkflowStep) -> Any:
+        woken = asyncio.create_task(step.sleep("event:a", 0.001))
+        got = await step.wait_for_event("a", type="go")
+        await woken
+        await step.do("a", lambda: done.append("a"), rollback=lambda _: done.append("undone"))
+        await step.do("rollback:a", lambda: done.append("rollback:a"))
+        raise ValueError(got.payload)
+
+    done: list[str] = []
+    async with serving(Waits, env={"run": run}, max_cached_workflows=0) as client:
+        handle = await client.start_workflow(Waits, id=an_id())
+        await until(lambda: timers(handle))
+        await handle.signal("go", "went")
+        assert str(await failure_of(handle.result())) == "ValueError: went"
+    assert done == ["a", "rollback:a", "undone"]
