@@ -15,7 +15,7 @@ from tenuto import activity, exceptions, workflow
 from tenuto.common import RetryPolicy
 from tenuto.exceptions import ActivityError
 from tenuto.model.errors import StoreError
-from tenuto.testing import WorkflowEnvironment
+from tenuto.testing import WorkflowEnvironment, skipping
 from tenuto.worker import Worker
 from tests.support.durable import failure_of, until
 
@@ -314,3 +314,18 @@ async def test_runs_do_not_grow_old_by_skipped_time() -> None:
         await first.result()
         await env.sleep(timedelta(days=5 * 365))
         await until(lambda: first.fetch_history())
+
+
+async def test_the_log_says_that_a_test_waits_in_vain(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skipping, "PATIENCE", 0.05)
+    async with (
+        WorkflowEnvironment.start_time_skipping() as env,
+        Worker(env.client, workflows=[Calls]),
+    ):
+        waiting = asyncio.create_task(env.client.execute_workflow(Calls.run, args=[{}, 1], id="c"))
+        (said,) = await until(lambda: [record for record in caplog.records if record.name == "tenuto.testing"])
+        waiting.cancel()
+    assert "nothing will happen any more" in said.getMessage()
+    assert "waits for activity work" in said.getMessage()

@@ -114,7 +114,7 @@ class WorkflowEnvironment:
         engine = await gateway.acquire()
         gateway.verdicts.watch()
         if isinstance(self.clock, SkippingClock):
-            gateway.skipper = TimeSkipper(engine, self.store, self.clock)
+            gateway.skipper = TimeSkipper(engine, self.store, self.clock, self.timelines)
         self._gateway = gateway
         return self
 

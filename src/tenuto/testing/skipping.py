@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from tenuto.activities.context import current
@@ -13,8 +14,12 @@ from tenuto.testing.clock import SkippingClock
 from tenuto.testing.faults import FaultyStore
 from tenuto.testing.idleness import QUIET, busy, leaves_tasks, next_moment
 
+logger = logging.getLogger("tenuto.testing")
+
 #: Seconds between two looks while something runs that takes long, or while nothing is due.
 PAUSE = 0.001
+#: Seconds in which nothing is due, after which the log says so.
+PATIENCE = 2.0
 #: Looks in successive turns of the loop, before pauses are made.
 BRISK = 200
 
@@ -22,8 +27,12 @@ BRISK = 200
 class TimeSkipper:
     """Time is skipped while a result is awaited (`awaiting`) or somebody sleeps (`sleep`)."""
 
-    def __init__(self, engine: Engine, store: FaultyStore, clock: SkippingClock) -> None:
+    def __init__(
+        self, engine: Engine, store: FaultyStore, clock: SkippingClock, describe: Callable[[], Awaitable[str]]
+    ) -> None:
+        """`describe` tells what the workflows wait for, should they wait for ever."""
         self._engine = engine
+        self._describe = describe
         self._store = store
         self._clock = clock
         self._awaiting = 0
@@ -33,6 +42,9 @@ class TimeSkipper:
         #: Attempts of activities among those who sleep.
         self._resting = 0
         self._wanted = asyncio.Event()
+        #: Loop time.
+        self._stalled_since: float | None = None
+        self._warned = False
         engine.spawn(self._run(), "time skipper")
 
     @contextmanager
@@ -81,8 +93,22 @@ class TimeSkipper:
             if not self._may_skip:
                 await self._wanted.wait()
             rested = await self._rest()
-            if self._may_skip and not await self._skip(rested):
-                await asyncio.sleep(PAUSE)
+            if not self._may_skip or await self._skip(rested):
+                self._stalled_since = None
+            else:
+                await self._stall()
+
+    async def _stall(self) -> None:
+        """Nothing is due, while somebody waits for a result: perhaps others will do something."""
+        now = asyncio.get_running_loop().time()
+        if self._stalled_since is None:
+            self._stalled_since = now
+        stalled = now - self._stalled_since
+        if stalled > PATIENCE and not self._warned:
+            self._warned = True
+            done = await self._describe()
+            logger.warning("nothing will happen any more unless the test does something\n%s", done)
+        await asyncio.sleep(PAUSE if stalled < 0.1 else 10 * PAUSE)
 
     def _look(self) -> tuple[bool, int, int]:
         """Two looks are equal if nothing happened between them."""
