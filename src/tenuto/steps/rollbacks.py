@@ -91,7 +91,7 @@ class Rollbacks:
             rollback.count,
             rollback.handler,
             self._result_limit,
-            [Record({"error": error, "output": output, "step": step})],
+            [Record({"error": _named(error), "output": output, "step": step})],
             rollback.delay,
         )
         await run_step(self._instance, rollback_id(rollback.name, rollback.count), rollback.config, code)
@@ -107,3 +107,11 @@ class Rollbacks:
         ended = self._instance.loop.create_future()
         self._instance.conditions.append((lambda: not self._instance.activities, ended))
         await ended
+
+
+def _named(error: BaseException) -> BaseException:
+    """The error, which says its name and message, as `StepError` does, even if it is a builtin one."""
+    for attribute, value in (("name", name_of(error)), ("message", message_of(error))):
+        if not hasattr(error, attribute):
+            setattr(error, attribute, value)
+    return error

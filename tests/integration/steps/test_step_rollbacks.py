@@ -33,7 +33,11 @@ def no() -> None:
 
 
 def undo(done: list[Any]) -> Callable[[Any], None]:
-    return lambda undone: done.append((f"un{undone.step.name}", undone["output"], str(undone.error)))
+    def undo_it(undone: Any) -> None:
+        assert (undone.error.name, undone.error.message) == ("ValueError", "full")
+        done.append((f"un{undone.step.name}", undone["output"], str(undone.error)))
+
+    return undo_it
 
 
 async def three(step: WorkflowStep, done: list[Any]) -> None:
