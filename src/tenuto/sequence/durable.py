@@ -26,7 +26,7 @@ from tenuto.sequence.history import ExecutionHistory, NodeExecution
 from tenuto.sequence.node_steps import NodeResult, callback_of, config_of, delay_of
 from tenuto.sequence.nodes import BaseNode
 from tenuto.sequence.parameters import Arguments
-from tenuto.sequence.recording import SharedKeys
+from tenuto.sequence.recording import LiveKeys, SharedKeys
 from tenuto.sequence.run import Run, Settings
 from tenuto.sequence.scope import Scope
 from tenuto.sequence.starts import START, typed_arguments
@@ -90,8 +90,10 @@ class DurableRun:
     def __init__(self, sequence: Sequence, instance: KeyedInstance) -> None:
         self._sequence = sequence
         self._instance = instance
-        self._keys = SharedKeys(instance.converter)
+        live = LiveKeys.of(instance.started.run_id)
+        self._keys = SharedKeys(instance.converter, live)
         self.state = SharedState()
+        self.state.lock = live.lock
         self.state.store = self._keys.committed
 
     async def run(self, given: Arguments, config: dict[str, Any] | None) -> Any:

@@ -6,8 +6,10 @@ branches set a key last is recorded with a number, because their results may be 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, MutableMapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
@@ -16,7 +18,7 @@ from tenuto.converter import DataConverter
 from tenuto.model.errors import PayloadError
 from tenuto.sequence.stored import Stored
 
-__all__ = ["UNCHANGEABLE", "AttemptStore", "Change", "SharedKeys"]
+__all__ = ["UNCHANGEABLE", "AttemptStore", "Change", "LiveKeys", "SharedKeys"]
 
 _DELETED: Any = object()
 #: Types whose values can't be changed in place.
@@ -30,38 +32,64 @@ class Change(Struct, omit_defaults=True):
     value: Stored | None = None
 
 
-class SharedKeys:
-    """The keys of a run, in this process: `committed` is what results have been recorded for, `live` also what nodes
-    have set that are still at work."""
+class LiveKeys:
+    """The keys of a run as they are now, with what nodes have set that are still at work. All instances of the run in
+    this process have the same ones: it may be taken out of memory and brought back while its nodes are at work."""
 
-    def __init__(self, converter: DataConverter) -> None:
-        self.converter = converter
-        self.committed: dict[str, Any] = {}
-        self.live: dict[str, Any] = {}
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        #: The number of the change that each key has its value from.
         self.numbers: dict[str, int] = {}
-        self._committed_numbers: dict[str, int] = {}
+        #: For nodes that make several accesses in one (`state.lock`).
+        self.lock = threading.RLock()
+        self._guard = threading.Lock()
         self._last = 0
+
+    @classmethod
+    def of(cls, run_id: str) -> LiveKeys:
+        """Those of a run."""
+        return _of_runs.setdefault(run_id, cls())
 
     def set(self, key: str, value: Any) -> int:
         """A node at work sets a key, or deletes it; the number of the change."""
-        self._last += 1
-        self.numbers[key] = self._last
-        if value is _DELETED:
-            self.live.pop(key, None)
-        else:
-            self.live[key] = value
-        return self._last
+        with self._guard:
+            self._last += 1
+            self.numbers[key] = self._last
+            if value is _DELETED:
+                self.values.pop(key, None)
+            else:
+                self.values[key] = value
+            return self._last
+
+    def catch_up(self, key: str, change: Change, converter: DataConverter) -> None:
+        """A change is on record, which may have been made in another process or before."""
+        with self._guard:
+            self._last = max(self._last, change.number)
+            if change.number > self.numbers.get(key, 0):
+                self.numbers[key] = change.number
+                _put(self.values, key, change, converter)
+
+
+_of_runs: WeakValueDictionary[str, LiveKeys] = WeakValueDictionary()
+
+
+class SharedKeys:
+    """The keys of a run as one instance of it sees them. `committed` is what is on record as far as the instance has
+    replayed: that, and no more, is what its decisions are made by."""
+
+    def __init__(self, converter: DataConverter, live: LiveKeys) -> None:
+        self.converter = converter
+        self.live = live
+        self.committed: dict[str, Any] = {}
+        self._numbers: dict[str, int] = {}
 
     def commit(self, changes: dict[str, Change]) -> None:
         """Changes that are on record."""
         for key, change in changes.items():
-            self._last = max(self._last, change.number)
-            if change.number >= self._committed_numbers.get(key, 0):
-                self._committed_numbers[key] = change.number
+            self.live.catch_up(key, change, self.converter)
+            if change.number >= self._numbers.get(key, 0):
+                self._numbers[key] = change.number
                 _put(self.committed, key, change, self.converter)
-            if change.number >= self.numbers.get(key, 0):
-                self.numbers[key] = change.number
-                _put(self.live, key, change, self.converter)
 
 
 def _put(keys: dict[str, Any], key: str, change: Change, converter: DataConverter) -> None:
@@ -75,7 +103,8 @@ class AttemptStore(MutableMapping[str, Any]):
     """The keys as one attempt of a node sees them; remembers what the attempt changes."""
 
     def __init__(self, keys: SharedKeys, node: str) -> None:
-        self._keys = keys
+        self._live = keys.live
+        self._converter = keys.converter
         self._node = node
         #: What was set, with the number of the change, and what was there before.
         self._set: dict[str, tuple[int, Any]] = {}
@@ -84,7 +113,7 @@ class AttemptStore(MutableMapping[str, Any]):
         self._read: dict[str, tuple[Any, Stored]] = {}
 
     def __getitem__(self, key: str) -> Any:
-        value = self._keys.live[key]
+        value = self._live.values[key]
         if type(value) not in UNCHANGEABLE and key not in self._read and key not in self._set:
             self._read[key] = value, self._stored(key, value)
         return value
@@ -93,30 +122,30 @@ class AttemptStore(MutableMapping[str, Any]):
         self._change(key, value)
 
     def __delitem__(self, key: str) -> None:
-        if key not in self._keys.live:
+        if key not in self._live.values:
             raise KeyError(key)
         self._change(key, _DELETED)
 
     def _change(self, key: str, value: Any) -> None:
         if key not in self._before:
             read = self._read.pop(key, None)
-            old = self._keys.live.get(key, _DELETED)
-            self._before[key] = old if read is None else read[1].decoded(self._keys.converter)
-        self._set[key] = self._keys.set(key, value), value
+            old = self._live.values.get(key, _DELETED)
+            self._before[key] = old if read is None else read[1].decoded(self._converter)
+        self._set[key] = self._live.set(key, value), value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(self._keys.live))
+        return iter(list(self._live.values))
 
     def __len__(self) -> int:
-        return len(self._keys.live)
+        return len(self._live.values)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._keys.live
+        return key in self._live.values
 
     def changes(self) -> dict[str, Change]:
         """What the attempt changed. Raises WorkflowFatalError for a value that can't be stored."""
         for key, value in self._changed_in_place():
-            self._set[key] = self._keys.set(key, value), value
+            self._set[key] = self._live.set(key, value), value
         return {
             key: Change(number, None if value is _DELETED else self._stored(key, value))
             for key, (number, value) in self._set.items()
@@ -125,25 +154,27 @@ class AttemptStore(MutableMapping[str, Any]):
     def undo(self) -> None:
         """The attempt failed: what it changed is as before, unless another branch has changed it since."""
         for key, (number, _) in self._set.items():
-            if self._keys.numbers.get(key) == number:
-                self._keys.set(key, self._before[key])
+            if self._live.numbers.get(key) == number:
+                self._live.set(key, self._before[key])
         for key, _ in self._changed_in_place():
-            self._keys.live[key] = self._read[key][1].decoded(self._keys.converter)
+            self._live.values[key] = self._read[key][1].decoded(self._converter)
 
     def _changed_in_place(self) -> list[tuple[str, Any]]:
         """Not what another branch has put in its place since."""
-        own = [(key, value, before) for key, (value, before) in self._read.items() if self._keys.live.get(key) is value]
+        own = [
+            (key, value, before) for key, (value, before) in self._read.items() if self._live.values.get(key) is value
+        ]
         return [(key, value) for key, value, before in own if self._differs(value, before)]
 
     def _differs(self, value: Any, before: Stored) -> bool:
         try:
-            return Stored.of(value, self._keys.converter) != before
+            return Stored.of(value, self._converter) != before
         except PayloadError:  # it can't be stored any more
             return True
 
     def _stored(self, key: str, value: Any) -> Stored:
         try:
-            return Stored.of(value, self._keys.converter)
+            return Stored.of(value, self._converter)
         except PayloadError as error:
             raise WorkflowFatalError(
                 f"node {self._node!r} set the key {key!r} of the shared state, which can't be stored: {error}"

@@ -10,11 +10,11 @@ import pytest
 from tenuto.activities.step_errors import WorkflowFatalError
 from tenuto.converter import DataConverter
 from tenuto.sequence import SharedState
-from tenuto.sequence.recording import AttemptStore, Change, SharedKeys
+from tenuto.sequence.recording import AttemptStore, Change, LiveKeys, SharedKeys
 
 
 def keys() -> SharedKeys:
-    return SharedKeys(DataConverter.default)
+    return SharedKeys(DataConverter.default, LiveKeys())
 
 
 def attempt(shared: SharedKeys) -> AttemptStore:
@@ -33,7 +33,7 @@ def replayed(*results: dict[str, Change]) -> dict[str, Any]:
     shared = keys()
     for changes in results:
         shared.commit(changes)
-    assert shared.live == shared.committed
+    assert shared.live.values == shared.committed
     return shared.committed
 
 
@@ -49,7 +49,7 @@ def test_what_is_set_and_deleted_is_recorded() -> None:
     with pytest.raises(KeyError):
         del second["a"]
     results.append(recorded(second))
-    assert replayed(*results) == shared.live == {"b": [2, 3]}
+    assert replayed(*results) == shared.live.values == {"b": [2, 3]}
 
 
 def test_what_is_only_read_is_not_recorded() -> None:
@@ -66,7 +66,7 @@ def test_the_last_one_to_set_a_key_wins_whatever_is_recorded_first() -> None:
     left, right = attempt(shared), attempt(shared)
     left["n"], right["n"] = 1, 2
     results = [recorded(right), recorded(left)]
-    assert replayed(*results) == replayed(*reversed(results)) == shared.live == {"n": 2}
+    assert replayed(*results) == replayed(*reversed(results)) == shared.live.values == {"n": 2}
 
 
 def test_an_attempt_that_fails_is_undone() -> None:
@@ -79,7 +79,7 @@ def test_an_attempt_that_fails_is_undone() -> None:
     failing["list"].append(object())
     failing["a"] = 7
     failing.undo()
-    assert shared.live == {"a": 1, "list": [1]} == replayed(kept)
+    assert shared.live.values == {"a": 1, "list": [1]} == replayed(kept)
 
 
 def test_undoing_leaves_alone_what_another_branch_set_since() -> None:
@@ -88,7 +88,7 @@ def test_undoing_leaves_alone_what_another_branch_set_since() -> None:
     failing["n"] = 1
     other["n"] = 2
     failing.undo()
-    assert shared.live == {"n": 2} == replayed(recorded(other))
+    assert shared.live.values == {"n": 2} == replayed(recorded(other))
 
 
 def test_a_value_that_another_branch_overwrote_and_undid_is_on_record() -> None:
@@ -98,7 +98,7 @@ def test_a_value_that_another_branch_overwrote_and_undid_is_on_record() -> None:
     failing["n"] = 2
     result = recorded(good)
     failing.undo()
-    assert shared.live == {"n": 1} == replayed(result)
+    assert shared.live.values == {"n": 1} == replayed(result)
 
 
 def test_what_cant_be_stored_is_told() -> None:
@@ -121,7 +121,7 @@ def test_a_view_of_the_state_works_on_the_attempts_keys() -> None:
     assert dict(view) == {"node": 7, "a": 1, "c": 3}
     assert dict(state) == {"node": 7}
     view.clear()
-    assert shared.live == {}
+    assert shared.live.values == {}
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -147,4 +147,4 @@ def test_replay_brings_back_what_was_there_at_the_end(seed: int) -> None:
     for store in under_way:
         results.append(recorded(store))
         shared.commit(results[-1])
-    assert replayed(*results) == shared.live == shared.committed
+    assert replayed(*results) == shared.live.values == shared.committed
