@@ -89,7 +89,7 @@ async def test_a_month_passes_in_no_time() -> None:
     ):
         before = await env.get_current_time()
         slept = await env.client.execute_workflow(Sleeper.run, 30 * 86400.0, id="month")
-        assert slept == pytest.approx(30 * 86400, abs=5)
+        assert slept == pytest.approx(30 * 86400, abs=30)
         assert (await env.get_current_time()) - before >= 30 * DAY
     assert time.monotonic() - began < 5
 
@@ -125,7 +125,7 @@ async def test_many_naps_of_many_workflows() -> None:
         running = [env.client.execute_workflow(Sleeper.run, args=[60.0 * (1 + n), 10], id=f"s-{n}") for n in range(20)]
         slept = await asyncio.gather(*running)
         for n, seconds in enumerate(slept):
-            assert seconds == pytest.approx(600 * (1 + n), abs=5)
+            assert seconds == pytest.approx(600 * (1 + n), abs=30)
 
 
 @pytest.mark.parametrize("cached", [0, 1000])
@@ -135,7 +135,7 @@ async def test_executions_that_have_left_memory_wake_up(cached: int) -> None:
         Worker(env.client, workflows=[Sleeper], max_cached_workflows=cached),
     ):
         slept = await env.client.execute_workflow(Sleeper.run, args=[10 * 86400.0, 3], id="naps")
-        assert slept == pytest.approx(30 * 86400, abs=5)
+        assert slept == pytest.approx(30 * 86400, abs=30)
 
 
 async def test_in_a_file(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ async def test_sleep_lets_things_happen_in_order() -> None:
         began = await env.get_current_time()
         nap = await env.client.start_workflow(Sleeper.run, 60.0, id="nap")
         await env.sleep(timedelta(hours=1))
-        assert (await env.get_current_time()) - began == pytest.approx(timedelta(hours=1), abs=timedelta(seconds=5))
+        assert (await env.get_current_time()) - began == pytest.approx(timedelta(hours=1), abs=timedelta(seconds=30))
         assert (await nap.describe()).status.name == "COMPLETED"
         assert (await handle.describe()).status.name == "RUNNING"
         await env.sleep(3601)
@@ -257,7 +257,7 @@ async def test_an_activity_that_takes_long_by_the_clock_times_out() -> None:
         error = await failure_of(running)
         assert isinstance(error, ActivityError)
         assert isinstance(error.cause, exceptions.TimeoutError)
-        assert (await env.get_current_time()) - began == pytest.approx(timedelta(hours=1), abs=timedelta(seconds=5))
+        assert (await env.get_current_time()) - began == pytest.approx(timedelta(hours=1), abs=timedelta(seconds=30))
 
 
 async def test_a_task_that_no_worker_takes_times_out() -> None:
@@ -281,7 +281,7 @@ async def test_environments_side_by_side() -> None:
             return ((await env.get_current_time()) - before).total_seconds()
 
     passed = await asyncio.gather(*(one(seconds) for seconds in (60.0, 3600.0, 86400.0)))
-    assert passed == pytest.approx([60, 3600, 86400], abs=5)
+    assert passed == pytest.approx([60, 3600, 86400], abs=30)
 
 
 async def test_local_is_in_real_time() -> None:
