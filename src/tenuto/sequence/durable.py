@@ -99,7 +99,7 @@ class DurableRun:
     async def run(self, given: Arguments, config: dict[str, Any] | None) -> Any:
         """The last node's output."""
         sequence, state = self._sequence, self.state
-        settings = Settings(config)
+        settings = Settings(sequence.config if config is None else config)
         state.config, state.initial_input = settings.config, given.value
         run = Run(sequence.name, state, settings, _InstanceClock(self._instance), ExecutionHistory(), Watch())
         try:

@@ -37,6 +37,7 @@ class Sequence(Stage):
 
     name: by default derived from the nodes' names, the same in every process.
     max_steps: how many steps a run may take; loops of decisions have their own limit.
+    config: for runs that are given none, see `execute`; a run that a client starts has no other.
     clock: where time comes from; tests pass an InstantClock.
 
     A text as the last positional argument is taken as the name. Raises TypeError for what can't be in a chain, and in
@@ -48,7 +49,12 @@ class Sequence(Stage):
     compensation = None
 
     def __init__(
-        self, *stages: Any, name: str | None = None, max_steps: int = 1000, clock: Clock | None = None
+        self,
+        *stages: Any,
+        name: str | None = None,
+        max_steps: int = 1000,
+        config: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         if len(stages) > 1 and isinstance(stages[-1], str):
             if name is not None:
@@ -60,6 +66,8 @@ class Sequence(Stage):
         if max_steps < 1:
             raise ValueError(f"a run may take at least 1 step: max_steps is {max_steps}")
         self.max_steps = max_steps
+        self.config = config
+        Settings(config)  # what makes no sense is told here, not in the first run
         self.parameters = Parameters(self.name, _no_parameters)
         #: Pauses, stops and reports on runs.
         self.controller = WorkflowController(self)
@@ -149,7 +157,7 @@ class Sequence(Stage):
         """A run and its walk, for whoever carries it out. That the controller stops it ends the `with` block."""
         if not self.stages:
             raise WorkflowError(f"sequence {self.name!r} has no nodes")
-        settings = Settings(config)
+        settings = Settings(self.config if config is None else config)
         given = Arguments(args, kwargs)
         state = self.state = self.state.for_next_run()
         state.config, state.initial_input = settings.config, given.value

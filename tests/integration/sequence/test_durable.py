@@ -300,6 +300,12 @@ async def test_retries_by_the_policy_of_the_node() -> None:
     assert flaky.calls == 3
 
 
+async def test_retries_by_the_config_of_the_sequence() -> None:
+    flaky = Flaky(*[ConnectionError()] * 2)
+    assert await run(Sequence(node("flaky")(flaky), config=FAST), 5) == 5
+    assert flaky.calls == 3
+
+
 async def test_what_isnt_retried_fails_the_run_with_the_nodes_error() -> None:
     flaky = Flaky(*[ValueError("no such user")] * 9)
     error = await failure(Sequence(add >> node("check", max_retries=5)(flaky) >> double), 1)

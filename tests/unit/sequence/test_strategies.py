@@ -123,6 +123,18 @@ def test_config_for_single_nodes() -> None:
     assert workflow.state.config["timeouts"] == {"first": 3}
 
 
+def test_a_config_for_all_runs() -> None:
+    flaky, clock = Flaky(*[ConnectionError()] * 3), InstantClock()
+    config = {"error_config": {"max_retries": 3}, "place": "here"}
+    workflow = Sequence(node("flaky")(flaky), config=config, clock=clock)
+    with pytest.raises(ConnectionError):
+        workflow.execute(1)
+    assert (flaky.calls, workflow.state.config["place"]) == (3, "here")
+    assert workflow.execute(1, config={}) == 1
+    with pytest.raises(ValueError, match="strategy"):
+        Sequence(node("flaky")(flaky), config={"error_config": {"strategy": "wild"}})
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
