@@ -95,7 +95,9 @@ class Worker:
         )
         self._steps: StepRunner | None = None
         if self._workflows.has_steps:
-            self._steps = StepRunner(self._workflows, client.gateway.store, max_concurrent_activities, self._wake)
+            self._steps = StepRunner(
+                self._workflows, client.gateway.store, max_concurrent_activities, self._bring_up, self._wake
+            )
         self._has_workflows, self._has_activities = bool(workflows), bool(activities)
         self._engine: Engine | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -201,6 +203,11 @@ class Worker:
                 attempt.cancel("worker_shutdown")
             if not await _wait(runner.drained, 5.0):
                 logger.warning("%d activities did not stop and are left behind", runner.running)
+
+    def _bring_up(self, task: ActivityTask) -> None:
+        """Have the code of a step's run in memory, if that takes no reading."""
+        if self._engine is not None:
+            self._engine.dispatch.bring_up_code(task)
 
     async def _wake(self, task: ActivityTask) -> None:
         """Let a run decide about what its code asks for now."""

@@ -39,10 +39,10 @@ class StepCallbacks:
         """The code of the step that `task` is an attempt of; None if today's code does not ask for it.
 
         Raises WorkflowInternalError if the code can't be brought back."""
-        found = self._at_hand(task)
+        found = self.at_hand(task)
         if found is None:
             await self._rebuild(ExecutionRef(task.workflow_id, task.run_id))
-            found = self._at_hand(task)
+            found = self.at_hand(task)
         return found
 
     async def close(self) -> None:
@@ -53,7 +53,8 @@ class StepCallbacks:
         while self._rebuilt:
             self._rebuilt.popitem()[1].discard()
 
-    def _at_hand(self, task: ActivityTask) -> StepCode | None:
+    def at_hand(self, task: ActivityTask) -> StepCode | None:
+        """The code of the step, if it is in memory."""
         for instance in (self._code.live.get(task.run_id), self._rebuilt.get(task.run_id)):
             if instance is not None and task.activity_id in instance.steps:
                 step: StepCode = instance.steps[task.activity_id]

@@ -51,11 +51,16 @@ THREADS = 64
 
 
 class StepRunner:
-    """The steps of one worker; implements `tenuto.engine.hosts.ActivityHost`. `wake` makes a run decide about what its
-    code asks for now."""
+    """The steps of one worker; implements `tenuto.engine.hosts.ActivityHost`. `bring_up` replays the code of a run that
+    the engine of this process has in memory; `wake` makes a run decide about what its code asks for now."""
 
     def __init__(
-        self, code: WorkflowCode, store: Store, slots: int, wake: Callable[[ActivityTask], Awaitable[None]]
+        self,
+        code: WorkflowCode,
+        store: Store,
+        slots: int,
+        bring_up: Callable[[ActivityTask], None],
+        wake: Callable[[ActivityTask], Awaitable[None]],
     ) -> None:
         self.identity = code.identity
         self.slots = slots
@@ -64,6 +69,7 @@ class StepRunner:
         self.drained.set()
         self._code = code
         self._callbacks = StepCallbacks(code, store)
+        self._bring_up = bring_up
         self._wake = wake
         self._threads = ThreadPoolExecutor(min(slots, THREADS), thread_name_prefix="tenuto steps")
 
@@ -74,6 +80,8 @@ class StepRunner:
         attempt = RunningAttempt(task, Context(task, self._code.converter, heartbeats, loop), is_async=True)
         self.running += 1
         self.drained.clear()
+        if self._callbacks.at_hand(task) is None:
+            self._bring_up(task)
         attempt.loop_task = loop.create_task(self._run(attempt, watcher))
         return attempt
 

@@ -82,6 +82,12 @@ class Dispatch:
         running = self._running.get(key) or self.reported.get(key)
         return None if running is None else running.task
 
+    def bring_up_code(self, task: ActivityTask) -> None:
+        """The attempt needs the code of its run: if the execution is in memory and its code is not, replay it."""
+        resident = self.engine.residents.get(task.workflow_id)
+        if resident is not None and resident.row.run_id == task.run_id and resident.instance is None:
+            self.engine.turns.catch_up(resident)
+
     def offer(self, resident: Resident, scheduled_event_id: int) -> None:
         """An attempt may start: start it, let it queue for a slot, or leave it in the store for a worker elsewhere."""
         key = (resident.row.run_id, scheduled_event_id)
