@@ -154,6 +154,7 @@ class WorkflowController:
             self._runs.remove(run)
             self._outcome = outcome
             self.reporting.metrics.take_in(run)
+            self.execution_history.run_ended(run)
             if self.watch.active and outcome != "stopped":
                 self.watch.run_ended(run, run.state.final_output, error)
 

@@ -15,6 +15,8 @@ __all__ = ["ExecutionHistory", "NodeExecution"]
 
 #: Executions that a history keeps; older ones are forgotten.
 KEPT = 1000
+#: Runs whose values are kept with their executions.
+RUNS_WITH_VALUES = 10
 
 
 class NodeExecution:
@@ -72,6 +74,12 @@ class NodeExecution:
         #: False for a nested sequence, which is recorded as a whole but is walked, not called.
         self.is_call = True
 
+    def forget_values(self) -> None:
+        """Let go of what the node was given and returned."""
+        self.args, self.kwargs = (), {}
+        self.input_value = self.output_value = None
+        self.scope.forget_values()
+
     @property
     def node_name(self) -> str:
         """The name of the function's node; of an alias, the name it was made with."""
@@ -110,10 +118,18 @@ class NodeExecution:
 
 
 class ExecutionHistory:
-    """The latest executions, oldest first; 1000 at most, over all runs of a Sequence."""
+    """The latest executions, oldest first; 1000 at most, over all runs of a Sequence. What nodes were given and
+    returned is known of the latest 10 runs; it may be large."""
 
     def __init__(self) -> None:
         self.kept: deque[NodeExecution] = deque(maxlen=KEPT)
+        self._ended: deque[Run] = deque()
+
+    def run_ended(self, run: Run) -> None:
+        """Let go of the values of an older run."""
+        self._ended.append(run)
+        if len(self._ended) > RUNS_WITH_VALUES:
+            self._ended.popleft().forget_values()
 
     @property
     def entries(self) -> list[NodeExecution]:
@@ -143,6 +159,7 @@ class ExecutionHistory:
     def clear(self) -> None:
         """Forget all."""
         self.kept.clear()
+        self._ended.clear()
 
     def __len__(self) -> int:
         return len(self.kept)

@@ -78,6 +78,13 @@ class Run:
         self._began = clock.elapsed()
         self._began_at = clock.time()
 
+    def forget_values(self) -> None:
+        """The run is over: let go of its state and of what its nodes were given and returned."""
+        self.state = SharedState()
+        for execution in self.log:
+            execution.forget_values()
+        self.log = []
+
     def time_of(self, elapsed: float) -> float:
         """A time of the run's clock as seconds since the epoch."""
         return self._began_at + elapsed - self._began

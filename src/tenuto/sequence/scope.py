@@ -93,6 +93,10 @@ class Scope:
         self.executions += branch.executions
         self.outputs.update(branch.outputs)
 
+    def forget_values(self) -> None:
+        """The run is over, and nobody will ask for its outputs here."""
+        self.outputs, self.executions = {}, []
+
     def remembered(self, name: str, kind: type, otherwise: Any) -> Any:
         """What the latest node that had a parameter of this name was given for it, if it is of this kind."""
         for execution in reversed(self.executions):

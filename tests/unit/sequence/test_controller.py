@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +182,25 @@ def test_history_keeps_the_latest_thousand() -> None:
     for number in range(1005):
         workflow.execute(number)
     entries = workflow.controller.execution_history.entries
-    assert (len(entries), entries[0].input_value) == (1000, 5)
+    assert len(entries) == 1000
+    # ... and the values of the latest ten runs, which may be large.
+    assert [entry.input_value for entry in entries[-11:]] == [None, *range(995, 1005)]
+    assert {(entry.status, entry.key) for entry in entries} == {("completed", "add-1")}
+
+
+def test_values_of_older_runs_are_let_go() -> None:
+    class Large:
+        pass
+
+    same = node("same")(lambda x: x)
+    workflow = Sequence(node("make")(lambda x: Large()) >> parallel(same, Sequence(same >> same)) >> same)
+    made = []
+    for _number in range(12):
+        workflow.execute(0)
+        made.append(weakref.ref(workflow.state["make"]))
+    gc.collect()
+    assert made[0]() is None
+    assert made[-1]() is not None
 
 
 def test_summary() -> None:
