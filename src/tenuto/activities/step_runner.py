@@ -97,6 +97,9 @@ class StepRunner:
                 outcome = await self._outcome(attempt)
             except (asyncio.CancelledError, CancelledError):
                 outcome = _stopped(attempt)
+            except Exception as error:  # of hooks, for example: an attempt always has an outcome
+                logger.exception("step %s of workflow %s", attempt.task.activity_id, attempt.task.workflow_id)
+                outcome = ActivityFailed(record_of(error))
             attempt.context.heartbeats.stop()
             watcher.ended(outcome)
         finally:
