@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from tenuto.engine.resident import Resident
@@ -20,10 +20,13 @@ class ClosedRuns:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiters: dict[str, list[asyncio.Future[ev.AnyEvent | None]]] = {}
+        #: Where the runs are that somebody waits for; they need not be in memory.
+        self._partitions: dict[str, int] = {}
 
     def look_again(self) -> None:
         """The engine starts over: those who wait have to ask anew."""
         waiting, self._waiters = self._waiters, {}
+        self._partitions.clear()
         for waiters in waiting.values():
             for waiter in waiters:
                 if not waiter.done():
@@ -32,6 +35,7 @@ class ClosedRuns:
     def fail(self, error: BaseException) -> None:
         """The engine has stopped."""
         waiting, self._waiters = self._waiters, {}
+        self._partitions.clear()
         for waiters in waiting.values():
             for waiter in waiters:
                 if not waiter.done():
@@ -49,12 +53,16 @@ class ClosedRuns:
                 future.set_result(None)
             else:
                 self._waiters.setdefault(run_id, []).append(future)
+                self._partitions[run_id] = resident.row.partition
                 future.add_done_callback(give_up)
 
         def give_up(_: object) -> None:
             waiters = self._waiters.get(run_id, [])
             if future in waiters:
                 waiters.remove(future)
+            if not waiters:
+                self._waiters.pop(run_id, None)
+                self._partitions.pop(run_id, None)
 
         self._engine.residents.visit(workflow_id, watch)
         return future
@@ -76,11 +84,18 @@ class ClosedRuns:
 
     def moved(self, run_id: str) -> None:
         """Another engine has the run: those who wait have to look there."""
+        self._partitions.pop(run_id, None)
         for waiter in self._waiters.pop(run_id, []):
             if not waiter.done():
                 waiter.set_result(None)
 
+    def left(self, partitions: Container[int]) -> None:
+        """As `moved`, of all runs of these partitions, those that are not in memory included."""
+        for run_id in [run_id for run_id, partition in self._partitions.items() if partition in partitions]:
+            self.moved(run_id)
+
     def _tell(self, resident: Resident, event: ev.AnyEvent | None) -> None:
+        self._partitions.pop(resident.row.run_id, None)
         for waiter in self._waiters.pop(resident.row.run_id, []):
             if not waiter.done():
                 waiter.set_result(event)

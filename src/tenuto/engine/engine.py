@@ -265,6 +265,7 @@ class Engine:
                 self.updates.forward()
                 self.queries.elsewhere.forward()
                 self.inbox.leave(moving - restless)
+                self.closed_runs.left(moving - restless)
                 self.graphs.left(moving - restless)
                 self.concurrency.leave_partitions(moving - restless)
                 return [partition for partition in partitions if partition not in restless]
