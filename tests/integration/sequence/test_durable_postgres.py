@@ -43,9 +43,9 @@ async def test_two_clients_share_the_work() -> None:
             results = await asyncio.gather(
                 *(first.execute_workflow("counting", n, id=f"counting-{n}") for n in range(20))
             )
-    # Branches that run in different processes may count at the same time.
+    # Branches that run in different processes may count at the same time, and a node may run twice while its run moves.
     assert [result[:2] for result in results] == [[(n + 2) * 10, n + 3] for n in range(20)]
-    assert all(3 <= result[2] <= 5 for result in results)
+    assert all(result[2] >= 3 for result in results)
 
 
 def test_in_one_line() -> None:
