@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tenuto.activities.step_errors import WorkflowFatalError
 from tenuto.durations import LONGEST, seconds_in
@@ -33,10 +33,11 @@ class Retries(Struct, frozen=True, kw_only=True):
 
 
 class StepConfig(Struct, frozen=True, kw_only=True):
-    """Options of one step. `timeout` is in seconds and holds for each attempt."""
+    """Options of one step. `timeout` is in seconds and holds for each attempt; a `sensitive` output is not shown."""
 
     retries: Retries = Retries()
     timeout: float = 600.0
+    sensitive: Literal["output"] | UnsetType = UNSET
 
     def delay_after(self, attempt: int) -> float:
         """Seconds between the failure of `attempt` (from 1) and the next, for delays that no function says."""
@@ -57,7 +58,7 @@ class StepConfig(Struct, frozen=True, kw_only=True):
 
 DelayFunction = Callable[..., Any]
 
-_OPTIONS = ("retries", "timeout")
+_OPTIONS = ("retries", "timeout", "sensitive")
 _RETRY_OPTIONS = ("limit", "delay", "backoff")
 
 
@@ -80,6 +81,7 @@ def parse(step: str, given: Mapping[str, Any] | StepConfig | None) -> tuple[Step
             backoff=_backoff(step, retries.get("backoff", "exponential")),
         ),
         timeout=_seconds(step, "timeout", options.get("timeout", 600.0)),
+        sensitive=_sensitive(step, options.get("sensitive")),
     )
     if config.timeout <= 0:
         raise WorkflowFatalError(f"step {step!r}: timeout must be more than nothing, not {options['timeout']!r}")
@@ -119,6 +121,12 @@ def _backoff(step: str, backoff: Any) -> Any:
             f"step {step!r}: retries.backoff is one of {', '.join(get_args(Backoff))}, not {backoff!r}"
         )
     return backoff
+
+
+def _sensitive(step: str, sensitive: Any) -> Literal["output"] | UnsetType:
+    if sensitive not in (None, "output"):
+        raise WorkflowFatalError(f"step {step!r}: sensitive can only be 'output', not {sensitive!r}")
+    return "output" if sensitive else UNSET
 
 
 def _seconds(step: str, what: str, duration: Any) -> float:

@@ -33,8 +33,12 @@ def register(app: typer.Typer) -> None:
         db: options.Db = options.DEFAULT_DB,
         as_json: options.AsJson = False,
     ) -> None:
-        """Print the events of a run, or export them as JSON for tools and for replay in tests."""
+        """Print the events of a run, or export them as JSON for tools and for replay in tests, without the outputs of
+        steps that are sensitive."""
+        from tenuto.activities.sensitive import redacted
+
         events = run_async(_fetch(db, id, run_id))
+        events.events = redacted(events.events)
         if output is not None:
             _write(output, events)
         elif as_json:

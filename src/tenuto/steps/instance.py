@@ -14,7 +14,7 @@ from tenuto.steps.control import ASKED_QUERY, Asked
 from tenuto.steps.instance_status import InstanceStatus, status_of
 from tenuto.steps.kept import kept_before
 from tenuto.steps.keys import Kind
-from tenuto.steps.options import Outcome, StartOptions
+from tenuto.steps.options import RESULT_LIMIT, Outcome, StartOptions
 from tenuto.store.protocol import StoredExecution
 
 if TYPE_CHECKING:
@@ -128,12 +128,19 @@ class WorkflowInstance:
     async def send_event(self, type: str | Mapping[str, Any], payload: Any = None) -> None:
         """Send an event: `send_event("approved", {...})` or `send_event({"type": "approved", "payload": {...}})`. It is
         on record when this returns, and is kept until the instance waits for one of its type. Raises
-        WorkflowInstanceError (cannot_send_event) if the instance has ended, ValueError for what can't be a type."""
+        WorkflowInstanceError (cannot_send_event) if the instance has ended, ValueError for what can't be a type and for
+        a payload of more than 1 MiB."""
         event = type if isinstance(type, Mapping) else {"type": type, "payload": payload}
         unknown = event.keys() - {"type", "payload"}
         if unknown:
             raise ValueError(f"an event has a type and a payload, no {', '.join(sorted(map(str, unknown)))}")
         name = self._workflow.event_type(event.get("type"))
+        size = len(self._client.data_converter.encode(event.get("payload")).data)
+        if size > RESULT_LIMIT:
+            raise ValueError(
+                f"the payload of event {name!r} has {size:,} bytes; at most {RESULT_LIMIT:,} are taken. Put it "
+                "elsewhere, as with tenuto.storage, and send a reference to it"
+            )
         await self._ask("send_event", self._handle.signal(name, event.get("payload")))
 
     async def delete(self) -> None:

@@ -131,6 +131,14 @@ async def test_an_instance_from_its_creation_to_its_end(client: Client) -> None:
     assert (status.output, status.error) == ([{"key": "a"}, {"by": "Ada"}], None)
 
 
+async def test_the_payload_of_an_event_has_a_limit(client: Client) -> None:
+    instance = await Workflow(client, Fails).create()
+    with pytest.raises(ValueError, match=r"payload of event 'go' has 1,048,577 bytes.*tenuto\.storage"):
+        await instance.send_event("go", "x" * (1024 * 1024 - 1))
+    await instance.send_event("go", "x" * (1024 * 1024 - 2))
+    await stands(instance, "errored")
+
+
 async def test_what_an_instance_failed_with(client: Client) -> None:
     instance = await Workflow(client, Fails).create()
     await instance.send_event({"type": "go", "payload": None})

@@ -241,7 +241,8 @@ async def test_a_result_that_cannot_be_kept_fails_the_step_once_and_names_it(res
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"retry": {}}, "can't have 'retry'; known are retries, timeout"),
+        ({"retry": {}}, "can't have 'retry'; known are retries, timeout, sensitive"),
+        ({"sensitive": "input"}, "sensitive can only be 'output', not 'input'"),
         ({"retries": {"limit": -1}}, "retries.limit"),
         ({"retries": {"limit": "5"}}, "retries.limit"),
         ({"retries": {"delay": "soon"}}, "'soon' is not a duration"),
