@@ -65,7 +65,11 @@ def balancing(*urls: str) -> Iterator[str]:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", next(ports))
-        await asyncio.gather(_pass_on(reader, server_writer), _pass_on(server_reader, writer))
+        try:
+            await asyncio.gather(_pass_on(reader, server_writer), _pass_on(server_reader, writer))
+        finally:
+            for each in (writer, server_writer):
+                each.transport.abort()
 
     async def listen() -> asyncio.Server:
         return await asyncio.start_server(connected, "127.0.0.1", 0)
@@ -76,6 +80,7 @@ def balancing(*urls: str) -> Iterator[str]:
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+        await asyncio.sleep(0)  # connections that were cut are closed in the next turn
 
     server = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
     try:
