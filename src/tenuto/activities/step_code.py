@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from tenuto.activities.records import Record
-from tenuto.activities.step_config import DelayFunction
+from tenuto.activities.step_config import DelayFunction, StepConfig
 
 
 class StepCode(Struct, eq=False):
@@ -24,19 +26,25 @@ class StepCode(Struct, eq=False):
     delay: DelayFunction | None = None
 
 
-def context_of(code: StepCode, attempt: int, config: Any) -> Record:
+def context_of(code: StepCode, attempt: int, config: StepConfig) -> Record:
     """What an attempt can know of itself: `step.name`, `step.count`, `attempt` (from 1) and `config`."""
     step = Record({"name": code.name, "count": code.count})
-    return Record({"step": step, "attempt": attempt, "config": config})
+    return Record({"step": step, "attempt": attempt, "config": msgspec.to_builtins(config)})
 
 
 def fitting(function: Callable[..., Any], arguments: Sequence[Any], optional: Sequence[Any]) -> list[Any]:
     """`arguments`, and as many of the optional ones as the function requires. Parameters with a default are left alone:
     they often bind a variable, as in `lambda url=url: fetch(url)`."""
+    return [*arguments, *optional[: max(0, _required(function) - len(arguments))]]
+
+
+def _required(function: Callable[..., Any]) -> int:
+    """How many positional arguments it must have."""
+    if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):
+        return function.__code__.co_argcount - len(function.__defaults__ or ())  # as inspect says, but at once
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some builtins don't tell
-        return list(arguments)
+        return 0
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    required = sum(1 for p in parameters if p.kind in kinds and p.default is p.empty)
-    return [*arguments, *optional[: max(0, required - len(arguments))]]
+    return sum(1 for p in parameters if p.kind in kinds and p.default is p.empty)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from tenuto.activities.step_errors import WorkflowFatalError
@@ -86,11 +85,6 @@ def parse(step: str, given: Mapping[str, Any] | StepConfig | None) -> tuple[Step
     if config.timeout <= 0:
         raise WorkflowFatalError(f"step {step!r}: timeout must be more than nothing, not {options['timeout']!r}")
     return config, function
-
-
-def restored(recorded: Any) -> StepConfig:
-    """The options that a step began with, as its history has them."""
-    return msgspec.convert(recorded, StepConfig)
 
 
 def _mapping(step: str, what: str, given: Any, known: tuple[str, ...]) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from tenuto.activities.records import Record
 from tenuto.activities.runner import RunningAttempt, Watcher
 from tenuto.activities.step_callbacks import StepCallbacks
 from tenuto.activities.step_code import StepCode, context_of, fitting
-from tenuto.activities.step_config import StepConfig, restored
+from tenuto.activities.step_config import StepConfig
 from tenuto.activities.step_errors import (
     WorkflowFatalError,
     WorkflowInternalError,
@@ -111,7 +111,7 @@ class StepRunner:
         task = attempt.task
         config = StepConfig()
         try:
-            config = restored(self._code.converter.decode(task.input[0]))
+            config = self._code.converter.decode(task.input[0], StepConfig)
             code = await self._find(task)
         except Exception as error:  # noqa: BLE001 - a worker with other code may have it, or this one later
             logger.warning(
@@ -140,7 +140,7 @@ class StepRunner:
 
     async def _attempt(self, attempt: RunningAttempt, code: StepCode, config: StepConfig) -> ActivityOutcome:
         task = attempt.task
-        context = context_of(code, task.attempt, self._code.converter.decode(task.input[0]))
+        context = context_of(code, task.attempt, config)
         at = StepAt(task.workflow_type, task.workflow_id, code.name, code.count, task.attempt)
         hooks = self._code.step_hooks()
         try:

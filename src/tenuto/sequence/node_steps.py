@@ -8,7 +8,6 @@ again, up to a limit of their own: in memory there is nothing like it.
 from __future__ import annotations
 
 import copy
-import inspect
 import random
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -35,7 +34,6 @@ __all__ = ["NodeResult", "callback_of", "config_of", "delay_of"]
 
 #: Attempts that may be lost with their process before the node counts as failed.
 LOST_ATTEMPTS = 100
-_SIGNATURE = inspect.signature(lambda context: None)
 #: Seconds that an attempt may take; a limit only so that nothing hangs for ever.
 LONGEST_ATTEMPT = 7 * 86_400.0
 
@@ -74,9 +72,7 @@ def callback_of(execution: NodeExecution, keys: SharedKeys) -> Callable[..., Any
             output = await node.call(*args, **kwargs)
             return _result(node.name, output, store, keys)
 
-    callback: Callable[..., Any] = async_call if node.is_async else call
-    callback.__signature__ = _SIGNATURE  # type: ignore[attr-defined]  # known, so that nobody has to look
-    return callback
+    return async_call if node.is_async else call
 
 
 @contextmanager
