@@ -2,7 +2,8 @@
 
     python -m bench [--quick] [--rounds N] [--store sqlite|postgresql] [--only w1,w3,server,queue] [--markdown FILE]
 
-On SQLite and on PostgreSQL: W1 to W5 beside DBOS, W6 on SQLite, and the server. On PostgreSQL also `queue` (remote
+On SQLite and on PostgreSQL: W1 to W5 beside DBOS, W6 on SQLite, and the server. On SQLite also `sequences` (beside
+Hamilton, and beside durable code). On PostgreSQL also `queue` (remote
 activities beside procrastinate), `scaling` (1 to 4 engines) and `size` (10 thousand and 1 million executions stored).
 Prints tables with absolute figures and ratios, after the machine and how durable either side is. Each peer gets a
 virtual environment of its own on the first run; PostgreSQL is started here. A full run takes about half an hour, much
@@ -24,7 +25,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import comparison, conductor, remote, scaling, size
+from bench import comparison, conductor, remote, scaling, sequences, size
 from bench.comparison import Sides
 from bench.postgres import Server, postgres
 from bench.processes import load
@@ -32,7 +33,7 @@ from bench.processes import load
 STORES = ("sqlite", "postgresql")
 #: What is measured on each, besides the rows of comparison.LINES; `own` is SQLite's figures beside each other.
 PARTS = {
-    "sqlite": ("w1", "w2", "w3", "w4", "w5", "w6", "own", "server"),
+    "sqlite": ("w1", "w2", "w3", "w4", "w5", "w6", "own", "server", "sequences"),
     "postgresql": ("w1", "w2", "w3", "w4", "w5", "queue", "server", "scaling", "size"),
 }
 
@@ -58,6 +59,8 @@ def on_sqlite(parts: list[str], workdir: Path, quick: bool, rounds: int) -> Iter
         yield comparison.own_lines(sides, quick)
     if "server" in parts:
         yield conductor.lines("SQLite", file("server"), ">= 150, aim 600 1/s", lambda: 0.0, workdir, quick)
+    if "sequences" in parts:
+        yield sequences.lines(file("sequences"), workdir, quick)
 
 
 def on_postgres(parts: list[str], server: Server, workdir: Path, quick: bool, rounds: int) -> Iterator[list[str]]:

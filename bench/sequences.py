@@ -1,23 +1,20 @@
 """What a node of a sequence costs: in memory, and beside the same steps as durable code.
 
-    python -m bench.sequences [--quick] [--store URL]
-
-In memory: chains of 100 nodes that add one, the best of many runs, beside plain calls; three branches of 100 ms.
-Durable: workflows of five such nodes, 100 in flight, beside five activities of durable code, in turns on the same kind
-of store; what counts is the ratio. Prints a table.
+In memory: chains of 100 nodes that add one, the best of many runs, beside plain calls and beside as many functions of
+Hamilton; three branches of 100 ms. Durable: workflows of five such nodes, 100 in flight, beside five activities of
+durable code, in turns on the same store; what counts is the ratio.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.peers.runner import run_hamilton
 from bench.workloads import Chain, trivial
 from tenuto.client import Client
 from tenuto.sequence import Sequence, node, parallel
@@ -60,7 +57,7 @@ def best(call: Callable[[], Any], rounds: int) -> float:
     return min(times)
 
 
-def in_memory(quick: bool) -> list[str]:
+def in_memory(workdir: Path, quick: bool) -> list[str]:
     """Rows: what, figure, what it has to be."""
     rounds = 20 if quick else 200
     sync, later = Sequence(*[add] * NODES), Sequence(*[add_later] * NODES)
@@ -79,10 +76,12 @@ def in_memory(quick: bool) -> list[str]:
             times.append(time.perf_counter() - began)
         return min(times)
 
+    hamilton = run_hamilton(scale=NODES, rounds=rounds, workdir=workdir)["seconds"]
     each = 1e6 / NODES
     return [
         f"| plain calls, each | {best(calls, rounds) * each:.2f} us | |",
         f"| execute, a node of {NODES} | {best(lambda: sync.execute(0), rounds) * each:.2f} us | <= 15, aim 6 us |",
+        f"| Hamilton 1.90, a function of {NODES} | {hamilton * each:.2f} us | |",
         f"| async_execute, an async node of {NODES} | {asyncio.run(in_loop()) * each:.2f} us | |",
         f"| 3 branches of 100 ms | {best(lambda: block.execute(0), 3) * 1e3:.1f} ms | < 130 ms |",
     ]
@@ -123,19 +122,7 @@ async def durable(url: str, quick: bool) -> list[str]:
     ]
 
 
-def lines(url: str, quick: bool) -> list[str]:
+def lines(url: str, workdir: Path, quick: bool) -> list[str]:
     """The table."""
-    return ["| sequences | | must |", "|---|---|---|", *in_memory(quick), *asyncio.run(durable(url, quick))]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.sequences", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, for a first look")
-    parser.add_argument("--store", help="URL of the durable part's store; by default a file of SQLite")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
-        print("\n".join(lines(options.store or f"sqlite:///{folder}/sequences.db", options.quick)))
-
-
-if __name__ == "__main__":
-    main()
+    rows = [*in_memory(workdir, quick), *asyncio.run(durable(url, quick))]
+    return ["| Sequences | | must |", "|---|--:|---|", *rows]

@@ -46,6 +46,12 @@ def run_procrastinate(*, database: str, scale: int, workdir: Path) -> Result:
     return _report("procrastinate", "jobs", ["--database", database, "--scale", str(scale)], log)
 
 
+def run_hamilton(*, scale: int, rounds: int, workdir: Path) -> Result:
+    """Execute a chain of so many functions on Hamilton, so many times, and return its report; else as `run_dbos`."""
+    log = workdir / f"hamilton-{time.monotonic_ns()}.log"
+    return _report("hamilton", "chain", ["--scale", str(scale), "--rounds", str(rounds)], log)
+
+
 def _fill_kill_recover(options: list[str], marker: Path, log: Path) -> Result:
     """W5: the report of the recovering process, with that of the killed one under `fill`."""
     fill = _report("dbos", "w5-fill", options, log)
