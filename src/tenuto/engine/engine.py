@@ -61,9 +61,11 @@ logger = logging.getLogger("tenuto.engine")
 
 #: Seconds that the last commits of a stopping engine may take.
 LAST_WRITES = 10.0
-#: Seconds of one turn, and executions in one batch, after which offspring has to wait.
+#: Seconds of one turn, and executions in one batch, after which offspring has to wait; and seconds that it waits, for
+#: requests need several turns of the loop that are short.
 TURN = 0.02
 FULL = 400
+REST = 0.01
 
 T = TypeVar("T")
 
@@ -98,7 +100,10 @@ class Engine:
         #: Graphs that were started by executions and have not decided yet. They wait for a later turn if need be:
         #: executions that start others without an end must not keep everybody else from being served.
         self.offspring: dict[Resident, None] = {}
+        #: Those of them that were started in this turn.
+        self._newborn: list[Resident] = []
         self._offspring_next = False
+        self._offspring_rests = False
         self._flush_planned = False
         self._later: list[Resident] = []
         self._outgoing: deque[msg.Message] = deque()
@@ -457,6 +462,7 @@ class Engine:
             if started in self.ready:
                 del self.ready[started]
                 self.offspring[started] = None
+                self._newborn.append(started)
         elif resident is None or self.inbox.awaits(workflow_id) or not self.owns(workflow_id):
             self.inbox.send(message)
             self.plan_flush()
@@ -495,6 +501,8 @@ class Engine:
         """The engine starts over from what the store knows."""
         self.ready.clear()
         self.offspring.clear()
+        self._newborn.clear()
+        self._offspring_rests = False
         self._outgoing.clear()
         self._later.clear()
 
@@ -527,17 +535,28 @@ class Engine:
         until = perf_counter() + TURN
         while (resident := self._next_to_decide(until)) is not None:
             self._advance(resident)
-        for resident in self.offspring:
-            if resident.is_new and resident.graph is not None:
+        newborn, self._newborn = self._newborn, []
+        for resident in newborn:
+            if resident in self.offspring and resident.graph is not None:
                 self.graphs.record(resident, resident.graph)
-        if self.offspring:
-            self.batch.effects.append(self.plan_flush)
+        if self.offspring and not self._offspring_rests:
+            self._offspring_rests = True
+            self.batch.effects.append(self._rest)
+
+    def _rest(self) -> None:
+        asyncio.get_running_loop().call_later(REST, self._go_on)
+
+    def _go_on(self) -> None:
+        self._offspring_rests = False
+        self.plan_flush()
 
     def _next_to_decide(self, until: float) -> Resident | None:
-        """Offspring alternates with all others, and waits when the time is up or the batch has become large."""
+        """Offspring alternates with all others, and waits when the time is up or the batch has become large. When the
+        engine stops, it is left to the next one."""
         waiting = self.ready
         there_is_room = perf_counter() < until and len(self.batch.residents) < FULL
-        if self.offspring and there_is_room and (self._offspring_next or not self.ready):
+        may_come = there_is_room and not self._offspring_rests and not self._stopped
+        if self.offspring and may_come and (self._offspring_next or not self.ready):
             waiting = self.offspring
         if not waiting:
             return None

@@ -206,7 +206,7 @@ async def test_a_dynamic_fork_in_a_loop(conductor: Conductor) -> None:
 async def test_three_hundred_branches(conductor: Conductor) -> None:
     given = {"forkTaskName": "many", "forkTaskInputs": [{}] * 300}
     id = await conductor.run(workflow("wf", *_fork(given)))
-    tasks = await conductor.poll_batch("many", 300)
+    tasks = await conductor.poll_many("many", 300)
     assert len(tasks) == 300
     for task in tasks:
         await conductor.complete(task, {"i": task["inputData"]["__index"]})
