@@ -36,7 +36,7 @@ logger = logging.getLogger("tenuto.worker")
 class Worker:
     """Serves one task queue with workflows and activities, in this process, until it is shut down.
 
-    - `workflows`: classes declared as such, and entrypoints of `tenuto.steps`; these find `env` as `self.env`.
+    - `workflows`: classes declared as such; entrypoints of `tenuto.steps`, which find `env` as `self.env`; sequences.
     - `max_cached_workflows`: how many executions stay in memory while they wait; others are brought back from the
     store.
     - `max_concurrent_activities`: attempts that run at a time, of activities and, by themselves, of steps; more wait
@@ -54,7 +54,7 @@ class Worker:
         client: Client,
         *,
         task_queue: str = "default",
-        workflows: Sequence[type[Any]] = (),
+        workflows: Sequence[object] = (),
         activities: Sequence[Callable[..., Any]] = (),
         activity_executor: Executor | None = None,
         max_cached_workflows: int = 1000,

@@ -76,7 +76,7 @@ class WorkflowDefinition:
             )
 
     @classmethod
-    def of(cls, workflow: type[Any]) -> WorkflowDefinition:
+    def of(cls, workflow: object) -> WorkflowDefinition:
         """The definition of a class. Raises TypeError if it is not a workflow."""
         definition = vars(workflow).get(DEFINITION) if hasattr(workflow, "__dict__") else None
         if not isinstance(definition, WorkflowDefinition):

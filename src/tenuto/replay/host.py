@@ -19,7 +19,7 @@ class WorkflowCode:
 
     def __init__(
         self,
-        workflows: Iterable[type[Any]],
+        workflows: Iterable[object],
         converter: DataConverter,
         identity: str,
         failure_exception_types: tuple[type[BaseException], ...] = (),

@@ -10,7 +10,7 @@ from tenuto.replay.definition import WorkflowDefinition
 __all__ = ["workflows_at"]
 
 
-def workflows_at(place: str) -> list[type[Any]]:
+def workflows_at(place: str) -> list[object]:
     """The workflows of a module, or the one that `module:Name` names. Raises ImportError if there is no such module,
     ValueError if it has no such workflow."""
     module_name, _, name = place.partition(":")

@@ -141,7 +141,7 @@ def _histories(session: pytest.Session, places: list[Path]) -> list[pytest.Item]
     return [RecordedHistory.from_parent(session, name=str(file), file=file, workflows=workflows) for file in files]
 
 
-def _workflows(config: pytest.Config) -> list[type[Any]]:
+def _workflows(config: pytest.Config) -> list[object]:
     """The classes that the options name. Raises UsageError if there are none."""
     from tenuto.testing.finding import workflows_at
 
@@ -159,7 +159,7 @@ def _workflows(config: pytest.Config) -> list[type[Any]]:
 class RecordedHistory(pytest.Item):
     """The code of today replays one recorded history."""
 
-    def __init__(self, *, file: Path, workflows: list[type[Any]], **kwargs: Any) -> None:
+    def __init__(self, *, file: Path, workflows: list[object], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.file = file
         self.workflows = workflows

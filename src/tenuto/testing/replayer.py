@@ -54,7 +54,7 @@ class Replayer:
     def __init__(
         self,
         *,
-        workflows: Sequence[type[Any]],
+        workflows: Sequence[object],
         data_converter: DataConverter | None = None,
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         env: Any = None,
