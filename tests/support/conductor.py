@@ -94,10 +94,13 @@ class Conductor:
         return found
 
     async def task(self, id: str, reference: str) -> Json:
-        """The latest attempt of a task by its reference name."""
-        found = [task for task in await self.tasks(id) if task["referenceTaskName"] == reference]
-        assert found, f"there is no task {reference} in {id}: {await self.references(id)}"
-        return found[-1]
+        """The latest attempt of a task by its reference name; of a sub-workflow it may come in a moment."""
+        for _ in range(100):
+            found = [task for task in await self.tasks(id) if task["referenceTaskName"] == reference]
+            if found:
+                return found[-1]
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"there is no task {reference} in {id}: {await self.references(id)}")
 
     async def references(self, id: str) -> list[str]:
         """The reference names of all tasks, in order."""
