@@ -230,7 +230,7 @@ async def test_a_value_that_cant_be_stored_is_said_to_be_that(store: PostgresSto
 
 @pytest.mark.parametrize("pooler", ["none", "transaction"])
 async def test_a_statement_that_takes_too_long_is_given_up(url: str, engine: Engine, admin: Any, pooler: str) -> None:
-    async with opened(f"{url}&statement_timeout=0.4&pooler={pooler}") as store:
+    async with opened(f"{url}&statement_timeout=2&pooler={pooler}") as store:
         async with admin.transaction():
             await admin.execute(f'LOCK TABLE "{schema_of(url)}".executions IN ACCESS EXCLUSIVE MODE')
             with pytest.raises(StoreError, match="locked by others for too long"):

@@ -338,13 +338,13 @@ async def test_servers_come_and_go_under_load(settings: Settings) -> None:
 
 
 async def test_a_system_task_goes_on_while_its_workflow_moves(settings: Settings) -> None:
-    calls = 0
+    calls, moved = 0, asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal calls
         await reader.readuntil(b"\r\n\r\n")
         calls += 1
-        await asyncio.sleep(4)
+        await moved.wait()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
         await writer.drain()
         writer.close()
@@ -359,5 +359,6 @@ async def test_a_system_task_goes_on_while_its_workflow_moves(settings: Settings
         async with balancer.join(settings) as second:
             await until(lambda: evenly_spread([first.services, second.services]), 30)
             assert await second.conductor.status(ids[0]) == "RUNNING", "nobody waited for the calls"
+            moved.set()
             await all_completed(second.conductor, ids, 30)
     assert calls == 20
