@@ -24,14 +24,14 @@ def fetch(size: int) -> list[int]:
 
 @node("crunch")
 def crunch(numbers: list[int]) -> int:
-    time.sleep(0.02 if len(numbers) > 3 else 0)
+    time.sleep(0.6 if len(numbers) > 3 else 0)
     return sum(numbers)
 
 
 def monitored() -> Sequence:
     workflow = Sequence(fetch >> crunch, name="numbers")
     reporting = workflow.controller.reporting
-    threshold = PerformanceThreshold(node_name="crunch", max_duration=5.0, warning_duration=0.01, alert_callback=page)
+    threshold = PerformanceThreshold(node_name="crunch", max_duration=30.0, warning_duration=0.5, alert_callback=page)
     reporting.set_performance_threshold("production", threshold)
     reporting.subscribe("execution_error", tell)
     return workflow

@@ -117,6 +117,16 @@ async def test_the_steps_of_the_readme_pass_their_test(tenuto_client: Client) ->
     await names["test_the_picture_is_published_a_week_later"](tenuto_client)
 
 
+def test_the_sequence_of_the_readme_runs_in_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = [block for block in blocks(ROOT / "README.md") if "tenuto.sequence" in block]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    profile = {"name": "Ada", "orders": ["order-123"], "visits": 7}
+    assert names["workflow"].execute(123) == profile
+    assert names["workflow"].execute(123, durable="sqlite:///profiles.db", id="profile-123") == profile
+
+
 def test_every_link_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *PAGES]:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
