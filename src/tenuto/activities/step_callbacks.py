@@ -55,9 +55,10 @@ class StepCallbacks:
 
     def at_hand(self, task: ActivityTask) -> StepCode | None:
         """The code of the step, if it is in memory."""
-        for instance in (self._code.live.get(task.run_id), self._rebuilt.get(task.run_id)):
-            if instance is not None and task.activity_id in instance.steps:
-                step: StepCode = instance.steps[task.activity_id]
+        for instances in (self._code.live, self._rebuilt):
+            instance = instances.get(task.run_id)
+            step: StepCode | None = None if instance is None else instance.steps.get(task.activity_id)
+            if step is not None:
                 return step
         return None
 

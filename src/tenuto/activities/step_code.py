@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from tenuto.activities.records import Record
+from tenuto.activities.records import Record, frozen
 from tenuto.activities.step_config import DelayFunction, StepConfig
 
 
@@ -29,7 +30,20 @@ class StepCode(Struct, eq=False):
 def context_of(code: StepCode, attempt: int, config: StepConfig) -> Record:
     """What an attempt can know of itself: `step.name`, `step.count`, `attempt` (from 1) and `config`."""
     step = Record({"name": code.name, "count": code.count})
-    return Record({"step": step, "attempt": attempt, "config": msgspec.to_builtins(config)})
+    return Record({"step": step, "attempt": attempt, "config": _plain(config)})
+
+
+@lru_cache(maxsize=1000)
+def _plain(config: StepConfig) -> Any:
+    """The options as plain data; many steps have the same."""
+    return frozen(msgspec.to_builtins(config))
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Does calling it give a coroutine, as far as can be told before?"""
+    if isinstance(function, FunctionType):
+        return bool(function.__code__.co_flags & inspect.CO_COROUTINE)  # as inspect says, but at once
+    return inspect.iscoroutinefunction(function)
 
 
 def fitting(function: Callable[..., Any], arguments: Sequence[Any], optional: Sequence[Any]) -> list[Any]:

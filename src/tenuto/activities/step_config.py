@@ -20,6 +20,8 @@ Backoff = Literal["constant", "linear", "exponential"]
 
 #: Seconds by which the engine waits longer than an attempt may take, before it takes its process for hung.
 BACKSTOP = 60.0
+#: Seconds that the engine waits for an attempt without a limit of its own; only so that nothing hangs for ever.
+UNLIMITED = 7 * 86_400.0
 
 
 class Retries(Struct, frozen=True, kw_only=True):
@@ -32,10 +34,11 @@ class Retries(Struct, frozen=True, kw_only=True):
 
 
 class StepConfig(Struct, frozen=True, kw_only=True):
-    """Options of one step. `timeout` is in seconds and holds for each attempt; a `sensitive` output is not shown."""
+    """Options of one step. `timeout` is in seconds and holds for each attempt; None is without a limit but the engine's
+    (`UNLIMITED`). A `sensitive` output is not shown."""
 
     retries: Retries = Retries()
-    timeout: float = 600.0
+    timeout: float | None = 600.0
     sensitive: Literal["output"] | UnsetType = UNSET
 
     def delay_after(self, attempt: int) -> float:
@@ -46,6 +49,11 @@ class StepConfig(Struct, frozen=True, kw_only=True):
             return min(delay * factor[self.retries.backoff], LONGEST)
         except OverflowError:
             return LONGEST if delay else 0.0
+
+    @property
+    def backstop(self) -> float:
+        """Seconds after which the engine takes an attempt for lost."""
+        return UNLIMITED if self.timeout is None else min(self.timeout + BACKSTOP, LONGEST)
 
     def retry_policy(self) -> Retry:
         """What the engine is to know. The delays are told with each failure; these here are for attempts that get lost
@@ -82,7 +90,7 @@ def parse(step: str, given: Mapping[str, Any] | StepConfig | None) -> tuple[Step
         timeout=_seconds(step, "timeout", options.get("timeout", 600.0)),
         sensitive=_sensitive(step, options.get("sensitive")),
     )
-    if config.timeout <= 0:
+    if config.timeout is not None and config.timeout <= 0:
         raise WorkflowFatalError(f"step {step!r}: timeout must be more than nothing, not {options['timeout']!r}")
     return config, function
 

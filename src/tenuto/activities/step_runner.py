@@ -18,8 +18,8 @@ from tenuto.activities.heartbeats import Heartbeats
 from tenuto.activities.records import Record
 from tenuto.activities.runner import RunningAttempt, Watcher
 from tenuto.activities.step_callbacks import StepCallbacks
-from tenuto.activities.step_code import StepCode, context_of, fitting
-from tenuto.activities.step_config import StepConfig
+from tenuto.activities.step_code import StepCode, context_of, fitting, is_async
+from tenuto.activities.step_config import UNLIMITED, StepConfig
 from tenuto.activities.step_errors import (
     WorkflowFatalError,
     WorkflowInternalError,
@@ -112,7 +112,7 @@ class StepRunner:
         config = StepConfig()
         try:
             config = self._code.converter.decode(task.input[0], StepConfig)
-            code = await self._find(task)
+            code = self._callbacks.at_hand(task) or await self._find(task)
         except Exception as error:  # noqa: BLE001 - a worker with other code may have it, or this one later
             logger.warning(
                 "step %s of workflow %s can't be attempted: %s",
@@ -141,10 +141,9 @@ class StepRunner:
     async def _attempt(self, attempt: RunningAttempt, code: StepCode, config: StepConfig) -> ActivityOutcome:
         task = attempt.task
         context = context_of(code, task.attempt, config)
-        at = StepAt(task.workflow_type, task.workflow_id, code.name, code.count, task.attempt)
         hooks = self._code.step_hooks()
         try:
-            mocked = None if hooks is None else _mocked(hooks, at, config)
+            mocked = None if hooks is None else _mocked(hooks, _at(task, code), config)
             value = mocked[0] if mocked else await self._call(attempt, code, context, config.timeout)
             return ActivityCompleted([self._encoded(code, value)])
         except KeyboardInterrupt:
@@ -153,11 +152,13 @@ class StepRunner:
             if attempt.context.cancel_reason is not None and isinstance(error, asyncio.CancelledError | CancelledError):
                 raise
             _log(task, error)
-            return await self._failed(code, config, context, error, at)
+            return await self._failed(code, config, context, error, task)
 
-    async def _call(self, attempt: RunningAttempt, code: StepCode, context: Record, timeout: float) -> Any:
+    async def _call(self, attempt: RunningAttempt, code: StepCode, context: Record, timeout: float | None) -> Any:
         current.set(attempt.context)
         arguments = fitting(code.callback, code.arguments, [context])
+        if timeout is None:
+            return await self._called(code.callback, arguments)
         try:
             async with asyncio.timeout(timeout) as limit:
                 value = await self._called(code.callback, arguments)
@@ -169,7 +170,7 @@ class StepRunner:
         return value
 
     async def _called(self, function: Callable[..., Any], arguments: list[Any]) -> Any:
-        if inspect.iscoroutinefunction(function):
+        if is_async(function):
             return await function(*arguments)
         value = await self._in_thread(function, arguments)
         return await value if inspect.isawaitable(value) else value
@@ -202,10 +203,10 @@ class StepRunner:
         return payload
 
     async def _failed(
-        self, code: StepCode, config: StepConfig, context: Record, error: BaseException, at: StepAt
+        self, code: StepCode, config: StepConfig, context: Record, error: BaseException, task: ActivityTask
     ) -> ActivityFailed:
         limit = config.retries.limit
-        if is_final(error) or (limit is not None and at.attempt > limit):
+        if is_final(error) or (limit is not None and task.attempt > limit):
             return ActivityFailed(record_of(error))
         try:
             delay = await self._delay(code, config, context, error)
@@ -213,7 +214,9 @@ class StepRunner:
             fault.__cause__ = error
             return ActivityFailed(record_of(fault))
         hooks = self._code.step_hooks()
-        return ActivityFailed(record_of(error, delay=delay if hooks is None else hooks.retry_delay(at, delay)))
+        if hooks is not None:
+            delay = hooks.retry_delay(_at(task, code), delay)
+        return ActivityFailed(record_of(error, delay=delay))
 
     async def _delay(self, code: StepCode, config: StepConfig, context: Record, error: BaseException) -> float:
         """Seconds until the next attempt. Raises WorkflowFatalError if the user's function doesn't say it."""
@@ -231,9 +234,13 @@ class StepRunner:
         raise WorkflowFatalError(f"step {code.name!r}: the function that says its delay {why}")
 
 
+def _at(task: ActivityTask, code: StepCode) -> StepAt:
+    return StepAt(task.workflow_type, task.workflow_id, code.name, code.count, task.attempt)
+
+
 def _mocked(hooks: StepHooks, at: StepAt, config: StepConfig) -> tuple[Any] | None:
     if hooks.step_times_out(at):
-        raise _timed_out(at.name, config.timeout, at.attempt)
+        raise _timed_out(at.name, config.timeout or UNLIMITED, at.attempt)
     error = hooks.step_error(at)
     if error is not None:
         raise error

@@ -188,7 +188,7 @@ class Instance:
                     self.loop.enter(coroutine.close)
         self.loop.tasks.clear()
         self.loop.release()
-        self._main = None
+        self.object = self._main = None  # what refers back to this instance would leave it to the garbage collector
         self.conditions.clear()
         self.activities.clear()
         self.children.clear()

@@ -29,22 +29,26 @@ if TYPE_CHECKING:
 MOST_AT_A_TIME = 1_000
 
 _BEGINNINGS = frozenset({ev.ActivityTaskScheduled, ev.TimerStarted, ev.StartChildWorkflowExecutionInitiated})
-_ENDS = frozenset(
-    {
-        ev.ActivityTaskCompleted,
-        ev.ActivityTaskFailed,
-        ev.ActivityTaskTimedOut,
-        ev.ActivityTaskCanceled,
-        ev.TimerFired,
-        ev.ChildWorkflowExecutionCompleted,
-        ev.ChildWorkflowExecutionFailed,
-        ev.ChildWorkflowExecutionTimedOut,
-        ev.ChildWorkflowExecutionTerminated,
-        ev.ChildWorkflowExecutionCanceled,
-        ev.StartChildWorkflowExecutionFailed,
-    }
-)
-_OUTCOMES = _ENDS | {ev.ChildWorkflowExecutionStarted}
+#: Which attribute of a beginning, or of an outcome, tells what it is about.
+_SUBJECTS: dict[type, str] = {
+    ev.ActivityTaskScheduled: "event_id",
+    ev.ActivityTaskCompleted: "scheduled_event_id",
+    ev.ActivityTaskFailed: "scheduled_event_id",
+    ev.ActivityTaskTimedOut: "scheduled_event_id",
+    ev.ActivityTaskCanceled: "scheduled_event_id",
+    ev.TimerStarted: "timer_id",
+    ev.TimerFired: "timer_id",
+    ev.StartChildWorkflowExecutionInitiated: "event_id",
+    ev.StartChildWorkflowExecutionFailed: "initiated_event_id",
+    ev.ChildWorkflowExecutionStarted: "initiated_event_id",
+    ev.ChildWorkflowExecutionCompleted: "initiated_event_id",
+    ev.ChildWorkflowExecutionFailed: "initiated_event_id",
+    ev.ChildWorkflowExecutionTimedOut: "initiated_event_id",
+    ev.ChildWorkflowExecutionTerminated: "initiated_event_id",
+    ev.ChildWorkflowExecutionCanceled: "initiated_event_id",
+}
+_OUTCOMES = frozenset(_SUBJECTS) - _BEGINNINGS
+_ENDS = _OUTCOMES - {ev.ChildWorkflowExecutionStarted}
 
 
 class KeyedInstance(Instance):
@@ -109,9 +113,9 @@ class KeyedInstance(Instance):
             del self.code.live[self.started.run_id]
 
     def feed(self, events: list[ev.AnyEvent]) -> WorkflowTaskBroken | None:
-        self._timers.update(
-            (event.timer_id, event.start_to_fire_timeout) for event in events if isinstance(event, ev.TimerStarted)
-        )
+        for event in events:
+            if type(event) is ev.TimerStarted:
+                self._timers[event.timer_id] = event.start_to_fire_timeout
         return super().feed(events)
 
     def recorded_seconds(self, timer_id: str) -> float | None:
@@ -126,7 +130,7 @@ class KeyedInstance(Instance):
 
     def command(self, command: cmd.Command, recorded: Callable[[Any], None] | None = None) -> Pending:
         pending = super().command(command, recorded)
-        event = self._records.pop(identity_of_command(command), None)
+        event = self._records.pop(identity_of_command(command), None) if self._records else None
         if event is not None:
             self._commands.pop()
             if recorded is not None:
@@ -137,13 +141,15 @@ class KeyedInstance(Instance):
 
     def _recorded(self, event: ev.AnyEvent) -> None:
         identity = identity_of_event(event)
+        begins = type(event) in _BEGINNINGS
         pending = self._unmatched.pop(identity, None)
         if pending is not None and not pending.withdrawn:
             if pending.recorded is not None:
                 pending.recorded(event)
-        elif type(event) in _BEGINNINGS:
+                pending.recorded = None  # which refers back to the pending command
+        elif begins:
             self._records[identity] = event
-        if type(event) in _BEGINNINGS:
+        if begins:
             self._running.add(_subject(event))
         elif isinstance(event, ev.TimerCanceled):
             self._running.discard(event.timer_id)
@@ -198,6 +204,8 @@ class KeyedInstance(Instance):
     def _give_up(self) -> list[cmd.Command]:
         """Cancel the steps that are under way and that code does not ask for, as it has changed. If it asks for one
         later on, that is done from its beginning."""
+        if not self._records:
+            return []
         unasked = [
             event.event_id
             for event in self._records.values()
@@ -224,11 +232,10 @@ class KeyedInstance(Instance):
 
     def _can_be_done(self, command: cmd.Command) -> bool:
         """What is to be stopped may be over already, if code asks for it later than it once did."""
-        match command:
-            case cmd.RequestCancelActivity():
-                return command.scheduled_event_id in self._running
-            case cmd.CancelTimer():
-                return command.timer_id in self._running
+        if type(command) is cmd.RequestCancelActivity:
+            return command.scheduled_event_id in self._running
+        if type(command) is cmd.CancelTimer:
+            return command.timer_id in self._running
         return True
 
     # -- what the notation does ----------------------------------------------------------------------------------------
@@ -243,9 +250,5 @@ class KeyedInstance(Instance):
 
 def _subject(event: Any) -> int | str:
     """What an event is about: the event id of an activity's or child's beginning, the id of a timer."""
-    if isinstance(event, ev.TimerStarted | ev.TimerFired):
-        return event.timer_id
-    if type(event) in _BEGINNINGS:
-        return int(event.event_id)
-    subject = getattr(event, "scheduled_event_id", None)
-    return int(event.initiated_event_id if subject is None else subject)
+    subject: int | str = getattr(event, _SUBJECTS[type(event)])
+    return subject

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from types import FrameType
 from typing import Any
 
@@ -74,22 +75,30 @@ _IDENTITY: dict[type[ev.Event], tuple[type, tuple[tuple[str, str], ...]]] = {
 }
 
 
-#: Command type -> the attributes that must be equal in the event.
-_MADE: dict[type, tuple[str, ...]] = {kind: tuple(made for _, made in pairs) for kind, pairs in _IDENTITY.values()}
+def _values(names: list[str]) -> Callable[[Any], Any]:
+    return attrgetter(*names) if names else lambda thing: None
 
-Identity = tuple[Any, ...]
+
+#: Event or command type -> what is equal in both, if they belong together.
+_RECORDED = {event: (kind, _values([recorded for recorded, _ in pairs])) for event, (kind, pairs) in _IDENTITY.items()}
+_MADE: dict[type, Callable[[Any], Any]] = {
+    kind: _values([made for _, made in pairs]) for kind, pairs in _IDENTITY.values()
+}
+
+Identity = tuple[type, Any]
 
 
 def identity_of_event(event: ev.AnyEvent) -> Identity:
     """What tells a recorded command from others: the command's type and what it is about."""
-    kind, pairs = _IDENTITY[type(event)]
-    return (kind, *[getattr(event, recorded) for recorded, _ in pairs])
+    kind, values = _RECORDED[type(event)]
+    return kind, values(event)
 
 
 def identity_of_command(command: cmd.Command) -> Identity:
     """As `identity_of_event`, of a command that code has given."""
     kind = type(command)
-    return (kind, *[getattr(command, made) for made in _MADE.get(kind, ())])
+    values = _MADE.get(kind)
+    return kind, values(command) if values else None
 
 
 def match(event: ev.AnyEvent, pending: Pending | None, waits_at: Callable[[], str | None]) -> None:

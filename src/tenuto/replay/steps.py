@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tenuto.activities.step_code import StepCode
-from tenuto.activities.step_config import BACKSTOP, StepConfig
+from tenuto.activities.step_config import StepConfig
 from tenuto.activities.step_errors import raised_from
-from tenuto.durations import LONGEST
+from tenuto.converter import DataConverter
 from tenuto.exceptions import ActivityError
 from tenuto.model import commands as cmd
 from tenuto.model.payloads import Payload
@@ -40,10 +42,10 @@ async def run_step(
         activity_id,
         code.name,
         step_queue(instance.started.task_queue),
-        [instance.converter.encode(config)],
+        [_encoded(config, instance.converter)],
         None,
         None,
-        min(config.timeout + BACKSTOP, LONGEST),
+        config.backstop,
         None,
         config.retry_policy(),
     )
@@ -58,3 +60,9 @@ async def run_step(
                     raise raised_from(error.cause, code.name) from None
     finally:
         instance.unregister(activity_id)
+
+
+@lru_cache(maxsize=1000)
+def _encoded(config: StepConfig, converter: DataConverter) -> Payload:
+    """Many steps have the same options."""
+    return converter.encode(config)

@@ -45,6 +45,9 @@ __all__ = ["KEYS_QUERY", "STATE_QUERY", "SequenceDefinition"]
 STATE_QUERY = "state"
 KEYS_QUERY = "__tenuto_state"
 
+#: Hooks and subscribers have no part in durable runs.
+_NOBODY = Watch()
+
 
 class SequenceDefinition(KeyedDefinition):
     """How the machinery of replay sees a Sequence."""
@@ -101,13 +104,14 @@ class DurableRun:
         sequence, state = self._sequence, self.state
         settings = Settings(sequence.config if config is None else config)
         state.config, state.initial_input = settings.config, given.value
-        run = Run(sequence.name, state, settings, _InstanceClock(self._instance), ExecutionHistory(), Watch())
+        run = Run(sequence.name, state, settings, _InstanceClock(self._instance), ExecutionHistory(), _NOBODY)
         try:
-            steps = walk(run, Scope(sequence.max_steps), sequence.stages, given)
+            steps = walk(run, Scope(sequence.max_steps, recorded=False), sequence.stages, given)
             state.final_output = await self._carry_out(steps)
         except asyncio.CancelledError as error:
             await self._carry_out(compensate(run, Scope(sequence.max_steps, path="cancelled/"), error))
             raise
+        run.let_go()
         return state.final_output
 
     async def _carry_out(self, steps: Walk) -> Any:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
-from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
 from msgspec import Struct
 
@@ -27,15 +27,10 @@ from tenuto.sequence.retries import RetryPolicy
 from tenuto.sequence.state import SharedState, current_state
 from tenuto.sequence.stored import Stored
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 __all__ = ["NodeResult", "callback_of", "config_of", "delay_of"]
 
 #: Attempts that may be lost with their process before the node counts as failed.
 LOST_ATTEMPTS = 100
-#: Seconds that an attempt may take; a limit only so that nothing hangs for ever.
-LONGEST_ATTEMPT = 7 * 86_400.0
 
 
 class NodeResult(Struct, omit_defaults=True):
@@ -47,9 +42,13 @@ class NodeResult(Struct, omit_defaults=True):
 
 def config_of(execution: NodeExecution) -> StepConfig:
     """The options of the node's step."""
-    attempts = execution.policy.attempts if execution.policy else 1
+    return _config_for(execution.policy.attempts if execution.policy else 1)
+
+
+@lru_cache(maxsize=100)
+def _config_for(attempts: int) -> StepConfig:
     retries = Retries(limit=attempts - 1 + LOST_ATTEMPTS, delay=None, backoff="constant")
-    return StepConfig(retries=retries, timeout=LONGEST_ATTEMPT)
+    return StepConfig(retries=retries, timeout=None)
 
 
 def delay_of(context: Any, error: Exception) -> float:
@@ -60,53 +59,60 @@ def delay_of(context: Any, error: Exception) -> float:
 
 def callback_of(execution: NodeExecution, keys: SharedKeys) -> Callable[..., Any]:
     """What an attempt calls; takes the attempt's context, returns a NodeResult."""
-    node = execution.node
+    call = execution.node.call
+    if execution.node.is_async:
 
-    def call(context: Any) -> NodeResult:
-        with _attempt(execution, keys, context.attempt) as (store, args, kwargs):
-            output = node.call(*args, **kwargs)
-            return _result(node.name, output, store, keys)
+        async def async_attempt(context: Any) -> NodeResult:
+            with _Attempt(execution, keys, context.attempt) as attempt:
+                return attempt.result(await call(*attempt.args, **attempt.kwargs))
 
-    async def async_call(context: Any) -> NodeResult:
-        with _attempt(execution, keys, context.attempt) as (store, args, kwargs):
-            output = await node.call(*args, **kwargs)
-            return _result(node.name, output, store, keys)
+        return async_attempt
 
-    return async_call if node.is_async else call
+    def attempt(context: Any) -> NodeResult:
+        with _Attempt(execution, keys, context.attempt) as attempt:
+            return attempt.result(call(*attempt.args, **attempt.kwargs))
+
+    return attempt
 
 
-@contextmanager
-def _attempt(
-    execution: NodeExecution, keys: SharedKeys, attempt: int
-) -> Iterator[tuple[AttemptStore, tuple[Any, ...], dict[str, Any]]]:
+class _Attempt:
     """The attempt's own state and arguments; what fails is raised as the policy says."""
-    store = AttemptStore(keys, execution.node.name)
-    shared = execution.run.state
-    state = SharedState.view(shared, store)
-    args, kwargs = execution.args, execution.kwargs
-    if kwargs or not all(type(value) in UNCHANGEABLE for value in args):
-        # Copies: an attempt that changes its input must not change what the next one, or a replay, gets.
-        memo: dict[int, Any] = {id(shared): state}
-        args, kwargs = copy.deepcopy((args, kwargs), memo)
-    token = current_state.set(state)
-    try:
-        yield store, args, kwargs
-    except Exception as error:
-        store.undo()
-        execution.attempts = attempt
-        raise _as_policy_says(error, execution.policy, attempt) from error
-    except BaseException:
-        store.undo()
-        raise
-    finally:
-        current_state.reset(token)
 
+    __slots__ = ("_execution", "_keys", "_number", "_store", "_token", "args", "kwargs")
 
-def _result(node: str, output: Any, store: AttemptStore, keys: SharedKeys) -> NodeResult:
-    try:
-        return NodeResult(Stored.of(output, keys.converter), store.changes())
-    except PayloadError as error:
-        raise WorkflowFatalError(f"the output of node {node!r} can't be stored: {error}") from None
+    def __init__(self, execution: NodeExecution, keys: SharedKeys, number: int) -> None:
+        self._execution = execution
+        self._keys = keys
+        self._number = number
+        self._store = AttemptStore(keys, execution.node.name)
+
+    def __enter__(self) -> _Attempt:
+        shared, args, kwargs = self._execution.run.state, self._execution.args, self._execution.kwargs
+        state = SharedState.view(shared, self._store)
+        if kwargs or not all(type(value) in UNCHANGEABLE for value in args):
+            # Copies: an attempt that changes its input must not change what the next one, or a replay, gets.
+            memo: dict[int, Any] = {id(shared): state}
+            args, kwargs = copy.deepcopy((args, kwargs), memo)
+        self.args, self.kwargs = args, kwargs
+        self._token = current_state.set(state)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        current_state.reset(self._token)
+        if error is None:
+            return
+        self._store.undo()
+        if isinstance(error, Exception):
+            self._execution.attempts = self._number
+            raise _as_policy_says(error, self._execution.policy, self._number) from error
+
+    def result(self, output: Any) -> NodeResult:
+        """What is recorded, if the node returned `output`."""
+        try:
+            return NodeResult(Stored.of(output, self._keys.converter), self._store.changes())
+        except PayloadError as error:
+            name = self._execution.node.name
+            raise WorkflowFatalError(f"the output of node {name!r} can't be stored: {error}") from None
 
 
 def _as_policy_says(error: Exception, policy: RetryPolicy | None, attempt: int) -> Exception:

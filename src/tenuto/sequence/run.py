@@ -85,6 +85,13 @@ class Run:
             execution.forget_values()
         self.log = []
 
+    def let_go(self) -> None:
+        """The run is over: executions no longer refer to themselves, by their run or their line, which would leave them
+        to the garbage collector."""
+        executions, self.state.executions = self.state.executions, []
+        for execution in executions:
+            execution.scope.forget_values()
+
     def time_of(self, elapsed: float) -> float:
         """A time of the run's clock as seconds since the epoch."""
         return self._began_at + elapsed - self._began

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from itertools import cycle
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import pytest
 
+from tenuto.engine import ownership
 from tenuto.engine.clock import Clock
 from tenuto.server.run import bound_socket, listening, opened, url_of
 from tenuto.server.services import Services
@@ -88,7 +90,8 @@ async def balanced(
     clocks = [None if make_clock is None else make_clock() for _ in range(servers)]
     async with AsyncExitStack() as stack:
         running = [await stack.enter_async_context(served(settings, clock)) for clock in clocks]
-        await until(lambda: evenly_spread([each.services for each in running]), 20)
+        with patch.object(ownership, "GENTLE", PARTITIONS):  # at one go: how they move is for other tests
+            await until(lambda: evenly_spread([each.services for each in running]), 20)
         transport = InTurn(each.url for each in running)
         url = f"{running[0].url}/api"
         client = await stack.enter_async_context(

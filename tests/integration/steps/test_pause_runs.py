@@ -347,10 +347,10 @@ async def test_a_decision_of_another_process_that_comes_while_paused_is_made_aga
 
 async def test_exported_histories_carry_pauses() -> None:
     async with serving(Sleeper) as client:
-        handle = await client.start_workflow(Sleeper.run, 0.01, id=an_id())
+        handle = await client.start_workflow(Sleeper.run, 3600, id=an_id())
         await handle.pause("a reason")
         await handle.unpause("another")
-        await handle.result()
+        await handle.terminate()
         exported = await handle.fetch_history()
         again = WorkflowHistory.from_json(exported.workflow_id, exported.to_json())
         assert again.events == exported.events
