@@ -54,7 +54,7 @@ def _fault(value: Any, on_path: set[int]) -> str | None:
     try:
         is_leaf = _inside(value) is None
     except Exception as error:  # noqa: BLE001  # the value's own code may raise anything
-        return f"is a {_name(value)}, which can't be stored as JSON: {error}"
+        return f"is of type {_name(value)}, which can't be stored as JSON: {error}"
     return _leaf_fault(value) if is_leaf else None
 
 
@@ -101,11 +101,11 @@ def _leaf_fault(value: Any) -> str | None:
         encoder.encode(value)
     except UnsupportedValue:
         return (
-            f"is a {_name(value)}, which can't be stored as JSON; pass plain data, a dataclass, "
+            f"is of type {_name(value)}, which can't be stored as JSON; pass plain data, a dataclass, "
             "a msgspec Struct or a pydantic model"
         )
     except Exception as error:  # noqa: BLE001  # as above
-        return f"is a {_name(value)}, which can't be stored as JSON: {error}"
+        return f"is of type {_name(value)}, which can't be stored as JSON: {error}"
     return None
 
 

@@ -64,7 +64,7 @@ class DataConverter:
             payload = Payload(data)
         if len(payload.data) > self.payload_size_limit:
             raise PayloadError(
-                f"A {kind.__qualname__} of {len(payload.data):,} bytes (encoded) is larger than "
+                f"A value of type {kind.__qualname__} with {len(payload.data):,} bytes (encoded) is larger than "
                 f"the limit of {self.payload_size_limit:,} bytes; keep it elsewhere, such as in "
                 "a file or a bucket, and pass a reference to it"
             )
@@ -124,7 +124,7 @@ def _why_not(value: Any, error: Exception | None) -> str:
     if isinstance(error, RecursionError):
         return "The value can't be stored: it is nested too deeply"
     why = error or "somewhere in it is NaN or an infinity, which JSON does not have"
-    return f"The value (a {type(value).__qualname__}) can't be stored: {why}"
+    return f"The value (of type {type(value).__qualname__}) can't be stored: {why}"
 
 
 def _unreadable(hint: Any, error: Exception) -> PayloadError:
