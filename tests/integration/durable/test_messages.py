@@ -389,7 +389,7 @@ async def test_a_query_to_nobody_and_one_without_a_worker_say_so() -> None:
         assert caught.value.status is RPCStatusCode.NOT_FOUND
         handle = await _started(client, task_queue="nobody serves this")
         with pytest.raises(RPCError, match="nobody serves this") as caught:
-            await handle.query(Cart.contents, rpc_timeout=0.05)
+            await handle.query(Cart.contents, rpc_timeout=1.0)
         assert caught.value.status is RPCStatusCode.UNAVAILABLE
 
 

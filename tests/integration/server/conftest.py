@@ -62,7 +62,7 @@ async def served(settings: Settings, clock: Clock | None = None) -> AsyncIterato
     with bound_socket(settings.host, settings.port) as listener:
         async with opened(settings, clock) as services, listening(services, listener):
             url = url_of(listener)
-            async with httpx.AsyncClient(base_url=f"{url}/api", timeout=20, verify=TLS) as client:
+            async with httpx.AsyncClient(base_url=f"{url}/api", timeout=60, verify=TLS) as client:
                 yield Served(services, url, client, clock)
 
 
@@ -95,7 +95,7 @@ async def balanced(
         transport = InTurn(each.url for each in running)
         url = f"{running[0].url}/api"
         client = await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, base_url=url, timeout=20, verify=TLS)
+            httpx.AsyncClient(transport=transport, base_url=url, timeout=60, verify=TLS)
         )
         yield Served(running[0].services, running[0].url, client, clocks[0], running[1:])
 
