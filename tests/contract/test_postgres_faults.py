@@ -74,11 +74,14 @@ def schema_of(url: str) -> str:
 
 
 async def cut(admin: Any, *stores: PostgresStore) -> None:
-    """End all sessions of these stores, and see that they have noticed."""
-    await admin.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{NAME}'")
-    for store in stores:
-        for line in (store._writer, *store._pool._idle):
-            await until(lambda line=line: line._session is None or not line._session.usable)
+    """End all sessions of these stores, also one that is just being opened, and see that they have noticed."""
+    lines = [line for store in stores for line in (store._writer, *store._pool._idle)]
+
+    async def gone() -> bool:
+        await admin.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{NAME}'")
+        return not any(line._session is not None and line._session.usable for line in lines)
+
+    await until(gone)
 
 
 async def cut_those_that_wait(admin: Any) -> None:
