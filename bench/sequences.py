@@ -1,8 +1,9 @@
 """What a node of a sequence costs: in memory, and beside the same steps as durable code.
 
 In memory: chains of 100 nodes that add one, the best of many runs, beside plain calls and beside as many functions of
-Hamilton; three branches of 100 ms. Durable: workflows of five such nodes, 100 in flight, beside five activities of
-durable code, in turns on the same store; what counts is the ratio.
+Hamilton; three branches of 100 ms. Durable: beside the same number of activities of durable code, in turns on the same
+store: workflows of five such nodes, 100 in flight, which the CPU bounds, and one workflow of 100 nodes alone, which the
+disk bounds. What counts is the ratio.
 """
 
 from __future__ import annotations
@@ -103,23 +104,35 @@ async def load(client: Client, workflow: Any, argument: int, count: int, prefix:
 async def durable(url: str, quick: bool) -> list[str]:
     """Rows as `in_memory`. Both kinds take turns, so that a busy machine troubles both."""
     count, rounds = (100, 3) if quick else (500, 7)
-    sequence = Sequence(*[add_later] * STEPS, name="chain")
-    seconds: dict[str, list[float]] = {"sequence": [], "code": []}
-    workflows: list[Any] = [sequence, Chain]
+    short, long = (Sequence(*[add_later] * nodes, name=f"chain of {nodes}") for nodes in (STEPS, NODES))
+    workflows: list[Any] = [short, long, Chain]
     async with await Client.connect(url) as client, Worker(client, workflows=workflows, activities=[trivial]):
-        for number in range(rounds + 1):  # the first is to get warm
-            of_sequence = await load(client, sequence, 0, count, f"s{number}")
-            of_code = await load(client, Chain, STEPS, count, f"c{number}")
-            if number:
-                seconds["sequence"].append(of_sequence)
-                seconds["code"].append(of_code)
-    ratio = statistics.median(s / c for s, c in zip(seconds["sequence"], seconds["code"], strict=True))
-    rates = {kind: count / statistics.median(taken) for kind, taken in seconds.items()}
+        code, sequence, ratio = await in_turns(client, (Chain, STEPS), (short, 0), count, rounds)
+        code_alone, sequence_alone, ratio_alone = await in_turns(client, (Chain, NODES), (long, 0), 1, 3 * rounds)
+    each = 1e3 / NODES
     return [
-        f"| durable code of {STEPS} activities | {rates['code']:.0f} 1/s | |",
-        f"| durable sequence of {STEPS} nodes | {rates['sequence']:.0f} 1/s | |",
+        f"| durable code of {STEPS} activities, {IN_FLIGHT} in flight | {count / code:.0f} 1/s | |",
+        f"| durable sequence of {STEPS} nodes, {IN_FLIGHT} in flight | {count / sequence:.0f} 1/s | |",
         f"| sequence to code, time | {ratio:.2f} x | <= 1.10 x |",
+        f"| durable code alone, an activity of {NODES} | {code_alone * each:.3f} ms | |",
+        f"| durable sequence alone, a node of {NODES} | {sequence_alone * each:.3f} ms | |",
+        f"| sequence to code, time | {ratio_alone:.2f} x | <= 1.10 x |",
     ]
+
+
+async def in_turns(
+    client: Client, code: tuple[Any, int], sequence: tuple[Any, int], count: int, rounds: int
+) -> tuple[float, float, float]:
+    """The medians of the seconds that `count` workflows of code took, and as many sequences, and of their ratio."""
+    seconds: list[tuple[float, float]] = []
+    for number in range(rounds + 1):
+        of_sequence = await load(client, *sequence, count, f"s{count}-{number}")
+        of_code = await load(client, *code, count, f"c{count}-{number}")
+        seconds.append((of_code, of_sequence))
+    warm = seconds[1:]
+    of_codes, of_sequences = zip(*warm, strict=True)
+    ratio = statistics.median(of_sequence / of_code for of_code, of_sequence in warm)
+    return statistics.median(of_codes), statistics.median(of_sequences), ratio
 
 
 def lines(url: str, workdir: Path, quick: bool) -> list[str]:
