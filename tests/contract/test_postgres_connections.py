@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import trustme
 
 from tenuto.model.errors import StoreError
+from tenuto.store.postgres import driver
 from tenuto.store.postgres.options import Options, parse
 from tenuto.store.postgres.store import PostgresStore
 from tenuto.store.protocol import Hint
@@ -97,10 +99,29 @@ async def test_no_error_shows_the_password() -> None:
 
 def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "asyncpg", None)
-    from tenuto.store.postgres import driver
-
     with pytest.raises(StoreError, match=r'pip install "tenuto\[postgres\]"'):
         driver._asyncpg()
+
+
+async def test_what_one_connection_has_learned_no_other_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which array types a server has is a question that costs it more than all else of a new connection."""
+    asked: list[object] = []
+    ask = asyncpg.Connection._introspect_types
+
+    async def listen(self: Any, typeoids: Any, timeout: Any) -> Any:
+        asked.append(typeoids)
+        return await ask(self, typeoids, timeout)
+
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", listen)
+    monkeypatch.setattr(driver, "_types", {})
+    with postgres_url() as url:
+        async with opened(url) as store:
+            await smoke(store, "first")
+        assert asked
+        asked.clear()
+        async with opened(url) as store:
+            await smoke(store, "second")
+        assert not asked
 
 
 async def test_with_notify_off_nobody_is_told() -> None:

@@ -35,6 +35,9 @@ R = TypeVar("R")
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """For a server whose data needn't survive the machine."""
 
+FEW = {"pool": "2"}
+"""Connections of a store, for suites of hundreds of tests: to open one costs the server more than most tests do."""
+
 
 def programs() -> Path:
     """Where initdb and pg_ctl are: the newest of Debian, else the package's."""

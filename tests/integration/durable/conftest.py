@@ -11,7 +11,7 @@ import pytest
 from tenuto.clients import client
 from tenuto.store.protocol import Store
 from tenuto.store.urls import open_store
-from tests.support.postgres import postgres_url
+from tests.support.postgres import FEW, postgres_url
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -29,7 +29,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             if url.startswith("postgresql:"):
                 return open_store(url)
             if url == "memory://" or url not in made:
-                made[url] = stack.enter_context(postgres_url())
+                made[url] = stack.enter_context(postgres_url(**FEW))
             return open_store(made[url])
 
         if request.param == "postgres":
@@ -41,7 +41,7 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 def url(stores: str, tmp_path: Path) -> Iterator[str]:
     """A store that several processes can open."""
     if stores == "postgres":
-        with postgres_url() as made:
+        with postgres_url(**FEW) as made:
             yield made
     else:
         yield f"sqlite:///{tmp_path}/a.db"

@@ -22,7 +22,7 @@ from tenuto.store.protocol import PARTITIONS
 from tenuto.testing.clock import ManualClock
 from tests.support.conductor import Conductor
 from tests.support.durable import until
-from tests.support.postgres import postgres_url
+from tests.support.postgres import FEW, postgres_url
 
 #: What servers that share a store encrypt secrets with.
 KEY = base64.urlsafe_b64encode(bytes(32)).decode()
@@ -109,7 +109,7 @@ def evenly_spread(servers: Sequence[Services]) -> bool:
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "postgres":
-        with postgres_url() as url:
+        with postgres_url(**FEW) as url:
             yield url
     else:
         yield "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/tenuto.db"

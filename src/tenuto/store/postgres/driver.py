@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 from tenuto.model.errors import StoreBusyError, StoreError, StoreFormatError, StoreFullError
@@ -76,6 +78,7 @@ async def connect(options: Options) -> Connection:
             statement_cache_size=0 if options.pooled else _STATEMENTS_KEPT,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=_LONGEST_STATEMENT,
+            connection_class=_connection_class(),
             server_settings={"application_name": options.application_name},
         )
         if not options.pooled:
@@ -87,6 +90,30 @@ async def connect(options: Options) -> Connection:
     except _errors() as error:  # those of TLS are of the system
         raise StoreError(f"{shown(options.dsn)} can't be connected to: {_reason(error)}.") from error
     return connection
+
+
+@cache
+def _connection_class() -> type:
+    """The driver's connection, which asks a server what array types there are before its first statements: that takes
+    most of what a new connection costs the server. Types that come with PostgreSQL are the same in all of them."""
+    asyncpg = _asyncpg()
+
+    class LearnedConnection(asyncpg.Connection):  # type: ignore[misc, name-defined]
+        async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> tuple[list[Any], Any]:
+            wanted = frozenset(typeoids)
+            if max(wanted) >= _FIRST_OF_USERS:
+                found: tuple[list[Any], Any] = await super()._introspect_types(wanted, timeout)
+                return found
+            if wanted not in _types:
+                _types[wanted], _ = await super()._introspect_types(wanted, timeout)
+            return _types[wanted], _NOTHING_SENT
+
+    return LearnedConnection
+
+
+_FIRST_OF_USERS = 16_384  # object ids from here on are given by each database
+_types: dict[frozenset[int], list[Any]] = {}
+_NOTHING_SENT = SimpleNamespace(name="learned")
 
 
 async def _set(connection: Connection, settings: str) -> None:
