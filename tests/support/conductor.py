@@ -142,7 +142,7 @@ class Conductor:
 
     async def poll(self, type: str, *, worker: str = "w1", domain: str | None = None) -> Json:
         """Take a task, which must be there now or in a moment."""
-        found = await self.poll_batch(type, 1, worker=worker, domain=domain, timeout=5_000)
+        found = await self.poll_batch(type, 1, worker=worker, domain=domain, timeout=int(PATIENCE * 1000))
         assert found, f"no task {type} to be had"
         return found[0]
 
@@ -162,7 +162,7 @@ class Conductor:
         """Take so many tasks, which must be there: a batch may be smaller where several servers have them."""
         found: list[Json] = []
         while len(found) < count:
-            some = await self.poll_batch(type, count - len(found), timeout=5_000, **query)
+            some = await self.poll_batch(type, count - len(found), timeout=int(PATIENCE * 1000), **query)
             assert some, f"only {len(found)} of {count} tasks {type} are to be had"
             found += some
         return found
