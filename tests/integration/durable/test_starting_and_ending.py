@@ -19,6 +19,8 @@ from tenuto.exceptions import (
     WorkflowAlreadyStartedError,
 )
 from tenuto.service import RPCError, RPCStatusCode
+from tenuto.store.protocol import Due
+from tenuto.store.sqlite import SqliteStore
 from tenuto.testing.clock import ManualClock
 from tenuto.worker import Worker
 from tests.support.durable import TASK, an_id, at_most, ended, failure_of, history, serving, shape, until
@@ -350,6 +352,27 @@ async def test_the_back_off_of_a_workflow_retry_survives_a_restart(tmp_path: Pat
         assert await shape(handle) == ["Started"]
         clock.advance(3601)
         assert (await handle.result())[0] == 2
+
+
+@pytest.mark.own_store
+async def test_time_that_leaps_while_the_store_is_read_makes_nobody_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, clock = f"sqlite:///{tmp_path}/a.db", ManualClock()
+    policy = RetryPolicy(initial_interval=timedelta(hours=1))
+    async with serving(Persistent, url=url, connect={"clock": clock}) as client:
+        first = await client.start_workflow(Persistent.run, 2, id="w", retry_policy=policy)
+        await until(lambda: _is_other_run(client, "w", first.result_run_id))
+    read, leaps = SqliteStore.due, iter([3601])
+
+    async def read_for_an_hour(*arguments: Any) -> list[Due]:
+        found = await read(*arguments)
+        clock.advance(next(leaps, 0))
+        return found
+
+    monkeypatch.setattr(SqliteStore, "due", read_for_an_hour)
+    async with serving(Persistent, url=url, connect={"clock": clock}) as client:
+        assert (await client.get_workflow_handle("w").result())[0] == 2
 
 
 # -- cancellation ----------------------------------------------------------------------------------------------------
