@@ -81,17 +81,18 @@ def parse(step: str, given: Mapping[str, Any] | StepConfig | None) -> tuple[Step
     retries = _mapping(step, "retries", options.get("retries") or {}, _RETRY_OPTIONS)
     delay = retries.get("delay", 10.0)
     function = delay if callable(delay) else None
+    timeout = _seconds(step, "timeout", options.get("timeout", 600.0))
+    if timeout <= 0:
+        raise WorkflowFatalError(f"step {step!r}: timeout must be more than nothing, not {options['timeout']!r}")
     config = StepConfig(
         retries=Retries(
             limit=_limit(step, retries.get("limit", 5)),
             delay=None if function else _seconds(step, "retries.delay", delay),
             backoff=_backoff(step, retries.get("backoff", "exponential")),
         ),
-        timeout=_seconds(step, "timeout", options.get("timeout", 600.0)),
+        timeout=timeout,
         sensitive=_sensitive(step, options.get("sensitive")),
     )
-    if config.timeout is not None and config.timeout <= 0:
-        raise WorkflowFatalError(f"step {step!r}: timeout must be more than nothing, not {options['timeout']!r}")
     return config, function
 
 

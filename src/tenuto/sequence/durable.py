@@ -109,7 +109,7 @@ class DurableRun:
             steps = walk(run, Scope(sequence.max_steps, recorded=False), sequence.stages, given)
             state.final_output = await self._carry_out(steps)
         except asyncio.CancelledError as error:
-            await self._carry_out(compensate(run, Scope(sequence.max_steps, path="cancelled/"), error))
+            await self._carry_out(compensate(run, Scope(sequence.max_steps, path="cancelled/", recorded=False), error))
             raise
         run.let_go()
         return state.final_output

@@ -68,11 +68,11 @@ def callback_of(execution: NodeExecution, keys: SharedKeys) -> Callable[..., Any
 
         return async_attempt
 
-    def attempt(context: Any) -> NodeResult:
+    def sync_attempt(context: Any) -> NodeResult:
         with _Attempt(execution, keys, context.attempt) as attempt:
             return attempt.result(call(*attempt.args, **attempt.kwargs))
 
-    return attempt
+    return sync_attempt
 
 
 class _Attempt:

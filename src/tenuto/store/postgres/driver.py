@@ -92,10 +92,15 @@ async def connect(options: Options) -> Connection:
     return connection
 
 
+_FIRST_OF_USERS = 16_384  # object ids from here on are given by each database
+_NOTHING_SENT = SimpleNamespace(name="learned")
+_types: dict[frozenset[int], list[Any]] = {}
+
+
 @cache
 def _connection_class() -> type:
-    """The driver's connection, which asks a server what array types there are before its first statements: that takes
-    most of what a new connection costs the server. Types that come with PostgreSQL are the same in all of them."""
+    """The driver's connection, but what array types a server has is asked once and not by each, for it takes most of
+    what a new connection costs the server. The types that come with PostgreSQL are the same everywhere."""
     asyncpg = _asyncpg()
 
     class LearnedConnection(asyncpg.Connection):  # type: ignore[misc, name-defined]
@@ -109,11 +114,6 @@ def _connection_class() -> type:
             return _types[wanted], _NOTHING_SENT
 
     return LearnedConnection
-
-
-_FIRST_OF_USERS = 16_384  # object ids from here on are given by each database
-_types: dict[frozenset[int], list[Any]] = {}
-_NOTHING_SENT = SimpleNamespace(name="learned")
 
 
 async def _set(connection: Connection, settings: str) -> None:
